@@ -1,0 +1,317 @@
+"""Batches of segments for training and validation, read by worker processes.
+
+The calling process plans (dataset.sampler, 0.1 ms a batch) and sends each worker the
+names of the segments of a batch; so the workers need none of the tables, and start at
+once. They read into shared memory (dataset.worker_pool); batches are handed out in
+the order of their numbers, the same for any number of workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TypeVar
+
+import numpy as np
+
+from dataset.errors import InputError
+from dataset.kaldi_io import FeatureReader
+from dataset.sampler import RandomSampler, Sampler, Segments, SequentialSampler
+from dataset.segments import Segment, Task
+from dataset.speaker_info import SpeakerInfo, load_speaker_info
+from dataset.worker_pool import LocalReader, WorkerPool
+
+_logger = logging.getLogger("kaldi")
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+class _SegmentQueue:
+    """What both queues share: planning ahead, fetching in order, stopping.
+
+    Attributes:
+        dim: dimension of the features.
+        num_total_speakers: number of classes, the lines of the spklist.
+        wait_seconds: time spent in fetch() so far, that is, lost to the consumer.
+        step: number of the batch that fetch() gives next.
+    """
+
+    def __init__(
+        self,
+        info: SpeakerInfo,
+        sampler: Sampler,
+        num_parallel: int,
+        max_qsize: int,
+        first_step: int = 0,
+    ) -> None:
+        if num_parallel < 0:
+            raise InputError(f"the number of workers is {num_parallel}, below 0")
+        if max_qsize < 1:
+            raise InputError(f"max_queue_size must be at least 1, got {max_qsize}")
+        if first_step < 0:
+            raise InputError(f"the first step must be at least 0, got {first_step}")
+        self.num_total_speakers = info.num_speakers
+        self.dim = FeatureReader().shape(info.rxfilename[0])[1]
+        self.wait_seconds = 0.0
+        self.step = first_step
+        self._info, self._sampler = info, sampler
+        self._num_parallel, self._max_qsize = num_parallel, max_qsize
+        self._source: LocalReader | WorkerPool | None = None
+        self._labels: deque[np.ndarray] = deque()  # of the batches under way
+        self._failure: Exception | None = None
+        self._started = self._stopped = False
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Starts the workers, which begin to read; does nothing if they are running."""
+        with self._lock:
+            if self._source is None:
+                self._started, self._stopped, self._failure = True, False, None
+                self._source = self._open_source()
+            self._submit()
+
+    def stop(self) -> None:
+        """Stops the workers at once, in any state; a waiting fetch() sees the end."""
+        self._stopped = True
+        source = self._source
+        if source is not None:
+            source.stop()
+        with self._lock:
+            self._forget()
+
+    def fetch(self) -> Batch:
+        """The next batch: float32 [segments, frames, dim] and int32 labels [segments].
+
+        The arrays are the caller's own.
+
+        Raises:
+            StopIteration: there are no more batches, or stop() was called.
+            InputError: a segment cannot be read; the message names the utterance.
+            RuntimeError: a worker has died, or start() was not called.
+        """
+        begun = time.perf_counter()
+        with self._lock:
+            try:
+                return self._fetch()
+            finally:
+                self.wait_seconds += time.perf_counter() - begun
+
+    def _fetch(self) -> Batch:
+        if self._failure is not None:
+            raise self._failure
+        if not self._started:
+            raise RuntimeError("call start() before fetch(), or use a with block")
+        if self._source is None or self._stopped or self._at_end(self.step):
+            raise StopIteration
+        try:
+            features = self._source.take(self.step)
+            labels = self._labels.popleft()
+            self.step += 1
+            self._submit()
+        except Exception as error:
+            if self._stopped:
+                raise StopIteration from None
+            self._failure = error
+            self._source.stop()
+            self._forget()
+            raise
+        return features, labels
+
+    def _forget(self) -> None:
+        self._source = None
+        self._labels.clear()
+
+    def _open_source(self) -> LocalReader | WorkerPool:
+        if not self._num_parallel:
+            return LocalReader()
+        slot_size = self._sampler.max_batch_size * self._sampler.max_len * self.dim
+        # As many waiting as was asked for, and one in the hands of each worker.
+        num_slots = self._max_qsize + self._num_parallel
+        return WorkerPool(self._num_parallel, num_slots, slot_size)
+
+    def _at_end(self, step: int) -> bool:
+        num_batches = self._sampler.num_batches
+        return num_batches is not None and step >= num_batches
+
+    def _submit(self) -> None:
+        """Sends off batches until as many are under way as there is room for."""
+        source = self._source
+        while source is not None and len(self._labels) < source.num_slots:
+            step = self.step + len(self._labels)
+            if self._at_end(step):
+                return
+            plan = self._sampler.plan(step)
+            self._labels.append(plan.labels)
+            source.submit(Task(step, self._name(plan), plan.length, self.dim))
+
+    def _name(self, plan: Segments) -> list[Segment]:
+        utterance, rxfilename = self._info.utterance, self._info.rxfilename
+        return [
+            Segment(utterance[row], rxfilename[row], start)
+            for row, start in zip(
+                plan.utterances.tolist(), plan.starts.tolist(), strict=True
+            )
+        ]
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.start()
+        return self
+
+    def __next__(self) -> Batch:
+        return self.fetch()
+
+    def __enter__(self: Queue) -> Queue:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+Queue = TypeVar("Queue", bound=_SegmentQueue)
+
+
+class KaldiDataRandomQueue(_SegmentQueue):
+    """Training batches without end: a length, speakers and segments drawn for each.
+
+    See dataset.sampler.RandomSampler for what is drawn. After stop(), start() goes on
+    with the batch that would have come. The stored features are taken as they are:
+    CMVN and VAD have been applied before.
+
+        with KaldiDataRandomQueue(data, spklist, num_parallel=2, seed=1) as queue:
+            for features, labels in queue:
+
+    Args:
+        data_dir: data directory with feats.scp, utt2num_frames and spk2utt.
+        spklist: file of lines `speaker index`.
+        num_parallel: worker processes; 0: read in the calling process.
+        max_qsize: batches that may lie ready.
+        num_speakers: speakers of a batch.
+        num_segments: segments of each.
+        min_len: shortest segment, frames.
+        max_len: longest segment, frames.
+        seed: decides, with the number of the batch, what is in it.
+        start_step: number of the first batch, to go on where a run was stopped.
+
+    Attributes:
+        num_speakers_left_out: speakers without an utterance of min_len frames.
+        num_utterances_left_out: utterances shorter than that, which are never drawn.
+
+    Raises:
+        InputError: the data directory cannot be used, or not with these options.
+    """
+
+    def __init__(
+        self,
+        data_dir: str,
+        spklist: str,
+        num_parallel: int = 1,
+        max_qsize: int = 10,
+        num_speakers: int = 64,
+        num_segments: int = 1,
+        min_len: int = 200,
+        max_len: int = 400,
+        seed: int = 0,
+        start_step: int = 0,
+    ) -> None:
+        info = load_speaker_info(data_dir, spklist)
+        with _naming(data_dir):
+            sampler = RandomSampler(
+                info.num_frames,
+                info.label,
+                info.num_speakers,
+                num_speakers,
+                num_segments,
+                min_len,
+                max_len,
+                seed,
+            )
+        super().__init__(info, sampler, num_parallel, max_qsize, start_step)
+        self.num_speakers_left_out = sampler.num_speakers_left_out
+        self.num_utterances_left_out = sampler.num_utterances_left_out
+        if self.num_speakers_left_out or self.num_utterances_left_out:
+            _logger.warning(
+                "%s: %d of %d utterances are shorter than min_segment_len = %d frames "
+                "and are never drawn; %d of %d speakers have no other",
+                data_dir,
+                self.num_utterances_left_out,
+                len(info.label),
+                min_len,
+                self.num_speakers_left_out,
+                info.num_speakers,
+            )
+
+
+class KaldiDataSeqQueue(_SegmentQueue):
+    """Validation batches: each utterance once; then the iteration ends.
+
+    See dataset.sampler.SequentialSampler. start(), or iterating anew, begins with the
+    first batch again: each pass is the same. len() is the number of batches.
+
+    Args:
+        data_dir: data directory with feats.scp, utt2num_frames and spk2utt.
+        spklist: file of lines `speaker index`.
+        num_parallel: worker processes; 0: read in the calling process.
+        max_qsize: batches that may lie ready.
+        batch_size: utterances of a batch; the last one may have fewer.
+        min_len: shortest segment, frames, unless an utterance is shorter.
+        max_len: longest segment, frames.
+        shuffle: random order of the utterances, and random starts.
+        seed: decides the order, the lengths and the starts.
+
+    Attributes:
+        num_short_utterances: utterances shorter than min_len frames; they are not left
+            out, but shorten the batch they are in.
+
+    Raises:
+        InputError: the data directory cannot be used, or not with these options.
+    """
+
+    def __init__(
+        self,
+        data_dir: str,
+        spklist: str,
+        num_parallel: int = 1,
+        max_qsize: int = 10,
+        batch_size: int = 128,
+        min_len: int = 200,
+        max_len: int = 400,
+        shuffle: bool = False,
+        seed: int = 0,
+    ) -> None:
+        info = load_speaker_info(data_dir, spklist)
+        with _naming(data_dir):
+            sampler = SequentialSampler(
+                info.num_frames, info.label, batch_size, min_len, max_len, shuffle, seed
+            )
+        super().__init__(info, sampler, num_parallel, max_qsize)
+        self._num_batches = sampler.num_batches
+        self.num_short_utterances = sampler.num_short_utterances
+
+    def __len__(self) -> int:
+        return self._num_batches
+
+    def start(self) -> None:
+        """Begins a pass, with the first batch."""
+        if 0 < self.step < self._num_batches:
+            self.stop()  # what is under way belongs to the pass given up
+        self.step = 0
+        super().start()
+
+
+@contextlib.contextmanager
+def _naming(data_dir: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{data_dir}: {error}") from None

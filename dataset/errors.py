@@ -1,0 +1,9 @@
+"""The one exception that means: what the user gave cannot be used."""
+
+
+class InputError(Exception):
+    """Input or an option that cannot be used.
+
+    The message says what was expected, what came, in which file, key or utterance,
+    and what to do. Commands print it as one line, without a traceback.
+    """

@@ -1,0 +1,56 @@
+"""A data worker: reads the segments of batches into the shared ring.
+
+Started by dataset.worker_pool as a program of its own (`python -m`), not by
+multiprocessing, which would import the training script, and with it TensorFlow
+(5 s and 700 MB), in each worker.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from multiprocessing.connection import Connection
+
+from dataset.errors import InputError
+from dataset.kaldi_io import FeatureReader
+from dataset.segments import Task, read_segment
+from dataset.shared_ring import RingShape, SharedRing
+
+
+def serve(connection: Connection, ring: SharedRing, index: int) -> None:
+    """Reads tasks until the other end is closed; answers each with (step, error)."""
+    reader = FeatureReader()
+    while True:
+        task = connection.recv()
+        error = _read(task, reader, ring, index)
+        connection.send((task.step, error))
+
+
+def _read(
+    task: Task, reader: FeatureReader, ring: SharedRing, index: int
+) -> Exception | None:
+    batch = ring.batch(task.step, task.shape)
+    try:
+        for i, segment in enumerate(task.segments):
+            ring.progress[index] = i + 1
+            batch[i] = read_segment(reader, segment, task.length, task.dim)
+    except InputError as error:
+        return error
+    except Exception:
+        return RuntimeError(f"in a data worker:\n{traceback.format_exc()}")
+    ring.progress[index] = 0
+    return None
+
+
+def main() -> None:
+    """Arguments: descriptors of connection and ring, worker's number, ring's shape."""
+    connection_fd, ring_fd, index, *shape = map(int, sys.argv[1:])
+    ring = SharedRing(ring_fd, RingShape(*shape))
+    try:
+        serve(Connection(connection_fd), ring, index)
+    except (EOFError, ConnectionError):
+        pass  # the training process has closed its end, or is no more
+
+
+if __name__ == "__main__":
+    main()

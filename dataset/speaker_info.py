@@ -1,0 +1,176 @@
+"""The tables a loader works from: who says what, where it is stored, how long it is."""
+
+from __future__ import annotations
+
+import array
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+
+from dataset.errors import InputError
+
+
+class TextColumn:
+    """Strings in one block of memory: two million `str` would take twice the room."""
+
+    def __init__(self, strings: Iterable[str]) -> None:
+        block = bytearray()
+        ends = array.array("q", [0])
+        for text in strings:
+            block += text.encode()
+            ends.append(len(block))
+        self._block = bytes(block)
+        self._ends = ends
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> str:
+        return self._block[self._ends[index] : self._ends[index + 1]].decode()
+
+
+@dataclass(frozen=True)
+class SpeakerInfo:
+    """A data directory and the classes of its speakers.
+
+    The columns have one entry per utterance, in the order of feats.scp.
+    """
+
+    num_speakers: int  # classes: the lines of the spklist, present or not
+    utterance: TextColumn
+    rxfilename: TextColumn  # e.g. 'raw.1.ark:23'
+    num_frames: np.ndarray  # int64
+    label: np.ndarray  # int32, index of the speaker in the spklist
+
+
+def load_speaker_info(data_dir: str, spklist: str) -> SpeakerInfo:
+    """Reads feats.scp, utt2num_frames and spk2utt of a data directory.
+
+    Args:
+        data_dir: the directory.
+        spklist: file of lines `speaker index`; the indices are 0 .. n-1.
+
+    Raises:
+        InputError: a file is missing or malformed, a speaker is not in the spklist, or
+            the files do not speak of the same utterances.
+    """
+    classes = _read_spklist(spklist)
+    feats_path = os.path.join(data_dir, "feats.scp")
+    index: dict[str, int] = {}
+    rxfilename = TextColumn(_fill_index(feats_path, index))
+    if not index:
+        raise InputError(f"{feats_path} is empty")
+    num_frames = _read_num_frames(os.path.join(data_dir, "utt2num_frames"), index)
+    label = _read_labels(os.path.join(data_dir, "spk2utt"), index, classes)
+    return SpeakerInfo(len(classes), TextColumn(index), rxfilename, num_frames, label)
+
+
+def _read_pairs(path: str) -> Iterator[tuple[str, str]]:
+    """The first word of each line and the rest, which may not be empty."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            for line in stream:
+                fields = line.split(None, 1)
+                if len(fields) < 2:
+                    _refuse_line(path, line, "two fields or more")
+                yield fields[0], fields[1].rstrip()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: {error}") from None
+
+
+def _refuse_line(path: str, line: str, expected: str) -> NoReturn:
+    raise InputError(f"{path}: expected {expected}, got the line '{line.strip()}'")
+
+
+def _read_spklist(path: str) -> dict[str, int]:
+    classes: dict[str, int] = {}
+    for speaker, text in _read_pairs(path):
+        if speaker in classes:
+            raise InputError(f"{path}: speaker {speaker} is there twice")
+        if not text.isdecimal():
+            _refuse_line(path, f"{speaker} {text}", "a speaker and its index")
+        classes[speaker] = int(text)
+    if not classes:
+        raise InputError(f"{path} is empty: expected lines 'speaker index'")
+    if sorted(classes.values()) != list(range(len(classes))):
+        absent = min(set(range(len(classes))) - set(classes.values()))
+        raise InputError(
+            f"{path}: the indices of its {len(classes)} speakers should be 0 to "
+            f"{len(classes) - 1}, each once, but {absent} is not among them"
+        )
+    return classes
+
+
+def _fill_index(path: str, index: dict[str, int]) -> Iterator[str]:
+    """Yields the second column; meanwhile the index gets the row of each key."""
+    for row, (key, value) in enumerate(_read_pairs(path)):
+        if index.setdefault(key, row) != row:
+            raise InputError(f"{path}: utterance {key} is there twice")
+        yield value
+
+
+def _read_num_frames(path: str, index: dict[str, int]) -> np.ndarray:
+    num_frames = array.array("q", bytes(8 * len(index)))
+    for utterance, text in _read_pairs(path):
+        row = index.get(utterance)
+        if row is None:
+            continue  # more than is needed does no harm
+        if not text.isdecimal() or int(text) < 1:
+            _refuse_line(path, f"{utterance} {text}", "a positive number of frames")
+        num_frames[row] = int(text)
+    column = np.array(num_frames, np.int64)
+    _check_complete(column > 0, index, path)
+    return column
+
+
+def _read_labels(
+    path: str, index: dict[str, int], classes: dict[str, int]
+) -> np.ndarray:
+    labels = array.array("i", [-1]) * len(index)
+    unknown, missing = [], []
+    for speaker, utterances in _read_pairs(path):
+        label = classes.get(speaker, -1)
+        if label < 0:
+            unknown.append(speaker)
+            continue
+        for utterance in utterances.split():
+            row = index.get(utterance)
+            if row is None:
+                missing.append(utterance)
+            elif labels[row] >= 0:
+                raise InputError(f"{path}: utterance {utterance} is there twice")
+            else:
+                labels[row] = label
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} speakers of {path} are not in the spklist: "
+            f"{_some(unknown)}; make the spklist from all training speakers"
+        )
+    _refuse_missing(missing, path, "feats.scp")
+    column = np.array(labels, np.int32)
+    _check_complete(column >= 0, index, path)
+    return column
+
+
+def _check_complete(found: np.ndarray, index: dict[str, int], path: str) -> None:
+    if found.all():
+        return
+    missing = [name for name, row in index.items() if not found[row]]
+    _refuse_missing(missing, "feats.scp", path)
+
+
+def _refuse_missing(missing: list[str], where: str, absent_from: str) -> None:
+    if missing:
+        raise InputError(
+            f"{len(missing)} utterances of {where} are not in {absent_from}, the first "
+            f"is {missing[0]}; mend the data directory (fix_data_dir.sh)"
+        )
+
+
+def _some(names: list[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

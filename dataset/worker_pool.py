@@ -1,0 +1,199 @@
+"""The training process's side of the data workers: start, hand out, collect, stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import weakref
+from collections import deque
+from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+
+import numpy as np
+
+from dataset.kaldi_io import FeatureReader
+from dataset.segments import Task, read_segment
+from dataset.shared_ring import RingShape, SharedRing, create_shared_file
+
+_logger = logging.getLogger("kaldi")
+
+# Seconds without a batch after which a warning says what is being waited for.
+_PATIENCE = 60.0
+
+
+class LocalReader:
+    """Reads batches in the calling process, when they are taken."""
+
+    num_slots = 1
+
+    def __init__(self) -> None:
+        self._tasks: dict[int, Task] = {}
+        self._reader = FeatureReader()
+
+    def submit(self, task: Task) -> None:
+        """Asks for a batch."""
+        self._tasks[task.step] = task
+
+    def take(self, step: int) -> np.ndarray:
+        """The batch, float32 [segments, frames, dim]."""
+        task = self._tasks.pop(step)
+        batch = np.empty(task.shape, np.float32)
+        for i, segment in enumerate(task.segments):
+            batch[i] = read_segment(self._reader, segment, task.length, task.dim)
+        return batch
+
+    def stop(self) -> None:
+        """Nothing is running."""
+
+
+@dataclass
+class _Worker:
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    tasks: deque[Task] = field(default_factory=deque)  # sent and not yet answered
+
+
+class WorkerPool:
+    """Worker processes that read batches into a ring of shared memory.
+
+    At most num_slots batches may be submitted and not yet taken, with consecutive
+    steps. The workers are killed by stop(), when the pool is no longer referenced and
+    at exit; should this process be killed, they see the end of their connection.
+    They hold nothing that would need tidying up.
+
+    Args:
+        num_workers: number of processes.
+        num_slots: number of batches in the ring.
+        slot_size: float32 values of the largest batch.
+    """
+
+    def __init__(self, num_workers: int, num_slots: int, slot_size: int) -> None:
+        self.num_slots = num_slots
+        shape = RingShape(num_workers, num_slots, slot_size)
+        self._done: dict[int, Exception | None] = {}
+        self._workers: list[_Worker] = []
+        self._shapes: dict[int, tuple[int, int, int]] = {}
+        self._kill = weakref.finalize(self, _kill_workers, self._workers)
+        ring_fd = create_shared_file(shape.num_bytes)
+        try:
+            self._ring = SharedRing(ring_fd, shape)
+            for index in range(num_workers):
+                self._workers.append(_start_worker(index, ring_fd, shape))
+        finally:
+            os.close(ring_fd)
+
+    def submit(self, task: Task) -> None:
+        """Sends a batch to the worker with the fewest ones before it.
+
+        Raises:
+            RuntimeError: a worker has died.
+        """
+        worker = min(self._workers, key=lambda worker: len(worker.tasks))
+        self._shapes[task.step] = task.shape
+        worker.tasks.append(task)
+        try:
+            worker.connection.send(task)
+        except OSError:
+            raise self._death(worker) from None
+
+    def take(self, step: int) -> np.ndarray:
+        """Waits for a batch; a copy, so that its slot is free at once.
+
+        Raises:
+            InputError: a segment of the batch cannot be read.
+            RuntimeError: a worker has died.
+        """
+        self._collect(0)
+        while step not in self._done:
+            if not self._collect(_PATIENCE):
+                self._warn_of_waiting(step)
+        error = self._done.pop(step)
+        if error is not None:
+            raise error
+        return self._ring.batch(step, self._shapes.pop(step)).copy()
+
+    def stop(self) -> None:
+        """Kills the workers, from any thread; who waits in take() gets RuntimeError."""
+        self._kill()
+
+    def _collect(self, timeout: float) -> bool:
+        """Notes which batches are done; whether any worker had something to say."""
+        connections = [worker.connection for worker in self._workers]
+        ready = wait(connections, timeout)
+        for worker in self._workers:
+            if worker.connection in ready:
+                self._receive(worker)
+        return bool(ready)
+
+    def _receive(self, worker: _Worker) -> None:
+        try:
+            while worker.connection.poll():
+                step, error = worker.connection.recv()
+                worker.tasks.popleft()
+                self._done[step] = error
+        except (EOFError, OSError):
+            raise self._death(worker) from None
+
+    def _warn_of_waiting(self, step: int) -> None:
+        for worker in self._workers:
+            if any(task.step == step for task in worker.tasks):
+                _logger.warning(
+                    "batch %d: no data for %d s from the worker with process id %d, %s",
+                    step,
+                    _PATIENCE,
+                    worker.process.pid,
+                    self._place(worker),
+                )
+
+    def _death(self, worker: _Worker) -> RuntimeError:
+        status = worker.process.wait()
+        cause = f"ended with status {status}"
+        if status < 0:
+            cause = f"was killed by signal {-status} ({signal.strsignal(-status)})"
+        hint = {
+            -signal.SIGBUS: "; was the archive cut short or its disk lost?",
+            -signal.SIGKILL: "; was there too little memory?",
+        }.get(status, "")
+        return RuntimeError(
+            f"a data worker (process id {worker.process.pid}) {cause} "
+            f"{self._place(worker)}{hint}"
+        )
+
+    def _place(self, worker: _Worker) -> str:
+        progress = int(self._ring.progress[self._workers.index(worker)])
+        if not progress or not worker.tasks:
+            return "between batches"
+        segment = worker.tasks[0].segments[progress - 1]
+        return f"while reading utterance {segment.utterance} ({segment.rxfilename})"
+
+
+def _start_worker(index: int, ring_fd: int, shape: RingShape) -> _Worker:
+    ours, theirs = Pipe()
+    fds = (theirs.fileno(), ring_fd)
+    arguments = [str(number) for number in (*fds, index, *shape)]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONSAFEPATH": "1",  # the current directory is no place for modules
+        "OPENBLAS_NUM_THREADS": "1",  # threads that would only take memory
+    }
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dataset.segment_worker", *arguments],
+            pass_fds=fds,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the training process
+        )
+    return _Worker(process, ours)
+
+
+def _kill_workers(workers: list[_Worker]) -> None:
+    for worker in workers:
+        worker.process.kill()
+    for worker in workers:
+        worker.process.wait()

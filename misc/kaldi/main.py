@@ -1,0 +1,49 @@
+"""Dispatch: from the name a command was called by to the function that does it.
+
+Only the module that owns the command is imported, so text filters start without NumPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+if __name__ == "__main__":  # run as a file: the project's root is two folders up
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+
+from misc.kaldi.command import COMMANDS, run
+
+MODULES: dict[str, tuple[str, ...]] = {
+    "misc.kaldi.feat_commands": (),
+    "misc.kaldi.wav_commands": (),
+    "misc.kaldi.ivector_commands": (),
+    "misc.kaldi.data_commands": (),
+}
+"""Which module declares which commands."""
+
+
+def main(argv: list[str]) -> int:
+    """Runs `argv[0]`, or `argv[1]` when called as `kaldi`."""
+    name, rest = argv[0], argv[1:]
+    if name == "kaldi":
+        if not rest or rest[0] in ("-h", "--help"):
+            sys.stderr.write(_list_commands())
+            return 0 if rest else 1
+        name, rest = rest[0], rest[1:]
+    owner = next((module for module, names in MODULES.items() if name in names), None)
+    if owner is None:
+        sys.stderr.write(f"ERROR (kaldi) no such command: {name}; see kaldi --help\n")
+        return 1
+    importlib.import_module(owner)
+    return run(COMMANDS[name], rest)
+
+
+def _list_commands() -> str:
+    lines = ["usage: kaldi COMMAND [options] ARGUMENT ...", "Commands:"]
+    lines += ["  " + name for names in MODULES.values() for name in names]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

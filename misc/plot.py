@@ -1,0 +1,228 @@
+"""Figures of detection scores, as PNG or SVG files: DET curves and score histograms."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset.errors import InputError
+from misc.metrics import det_points, eer, interpolated_eer, min_dcf
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Scores = npt.ArrayLike
+Array = npt.NDArray[np.float64]
+
+# M. Okabe and K. Ito's colours, told apart with any kind of colour vision.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_STYLES = ("-", "--", ":", "-.")
+_PER_CENT = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60, 80, 90, 95)
+_HOLLOW: dict[str, Any] = {
+    "markerfacecolor": "white",
+    "markersize": 8,
+    "markeredgewidth": 2,
+}
+_DOTS_PER_INCH = 100
+
+
+class _DetCurve(NamedTuple):
+    label: str
+    p_fa: Array
+    p_miss: Array
+    crossing: float
+    cheapest: tuple[float, float]
+    finest: float
+
+
+def plot_det(
+    systems: Mapping[str, tuple[Scores, Scores]],
+    path: str | os.PathLike[str],
+    p_target: float = 0.01,
+    title: str = "",
+) -> None:
+    """Draws DET curves on normal-deviate axes, with EER and minDCF marked on each.
+
+    A. Martin et al., "The DET curve in assessment of detection task performance",
+    Eurospeech 1997. The EER in the legend is `metrics.eer`, the one that compute-eer
+    prints; its marker stands where the drawn curve crosses the diagonal.
+
+    Args:
+        systems: scores of target and of nontarget trials by the system's name.
+        path: the figure to write; `.png` or `.svg`.
+        p_target: prior of the minDCF that is marked, costs 1.
+        title: a line above the axes.
+
+    Raises:
+        InputError: no system, no or NaN scores, another suffix.
+    """
+    if not systems:
+        raise InputError("A DET figure needs the scores of at least one system")
+    curves = [
+        _det_curve(name, target, nontarget, p_target)
+        for name, (target, nontarget) in systems.items()
+    ]
+    figure, axes = _new_figure(8.0, 8.0)
+    axes.plot([-9, 9], [-9, 9], color="0.75", linewidth=1, zorder=1)
+    for index, curve in enumerate(curves):
+        _draw_det(axes, curve, index)
+    _det_axes(axes, *_det_limits(curves))
+    _marker_key(axes, p_target)
+    axes.set_title(title)
+    axes.legend(
+        title="system: EER, minDCF", loc="upper right", framealpha=1, alignment="left"
+    )
+    _save(figure, path)
+
+
+def plot_score_histogram(
+    target: Scores,
+    nontarget: Scores,
+    path: str | os.PathLike[str],
+    title: str = "",
+    xlabel: str = "score",
+) -> None:
+    """Draws the densities of target and nontarget scores and the EER threshold.
+
+    Args:
+        target: scores of target trials; infinite ones count, but are not drawn.
+        nontarget: scores of nontarget trials.
+        path: the figure to write; `.png` or `.svg`.
+        title: a line above the axes.
+        xlabel: what the scores are.
+    """
+    rate, threshold = eer(target, nontarget)
+    figure, axes = _new_figure(8.0, 5.0)
+    groups = {
+        "nontarget": (np.asarray(nontarget, np.float64), _COLOURS[1]),
+        "target": (np.asarray(target, np.float64), _COLOURS[0]),
+    }
+    everything = np.concatenate([scores for scores, _ in groups.values()])
+    edges = np.histogram_bin_edges(everything[np.isfinite(everything)], bins=60)
+    for name, (scores, colour) in groups.items():
+        density = np.histogram(scores, edges)[0] / (scores.size * np.diff(edges))
+        axes.stairs(density, edges, color=colour, fill=True, alpha=0.3)
+        label = f"{name} ({scores.size:,} trials)"
+        axes.stairs(density, edges, color=colour, linewidth=2, label=label)
+    if np.isfinite(threshold):
+        label = f"EER {100 * rate:.2f} % at {threshold:.3g}"
+        axes.axvline(threshold, color="black", linestyle="--", label=label)
+    axes.set(xlabel=xlabel, ylabel="density", title=title)
+    axes.grid(color="0.9")
+    axes.legend(framealpha=1)
+    _save(figure, path)
+
+
+def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _det_curve(
+    name: str, target: Scores, nontarget: Scores, p_target: float
+) -> _DetCurve:
+    points = det_points(target, nontarget)
+    rate, _ = eer(target, nontarget)
+    cost, threshold = min_dcf(target, nontarget, p_target)
+    at = np.searchsorted(points.thresholds, threshold)
+    return _DetCurve(
+        label=f"{name}: {100 * rate:.2f} %, {cost:.3f}",
+        p_fa=points.p_fa,
+        p_miss=points.p_miss,
+        crossing=interpolated_eer(target, nontarget),
+        cheapest=(float(points.p_fa[at]), float(points.p_miss[at])),
+        finest=1.0 / max(np.size(target), np.size(nontarget)),
+    )
+
+
+def _draw_det(axes: Axes, curve: _DetCurve, index: int) -> None:
+    colour = _COLOURS[index % len(_COLOURS)]
+    style = _STYLES[index // len(_COLOURS) % len(_STYLES)]
+    x, y = _thinned(_deviate(curve.p_fa), _deviate(curve.p_miss))
+    axes.plot(x, y, style, color=colour, linewidth=2, label=curve.label)
+    crossing = _deviate(curve.crossing)
+    axes.plot(crossing, crossing, "o", color=colour, markersize=8)
+    fa, miss = _deviate(curve.cheapest)
+    axes.plot(fa, miss, "s", color=colour, **_HOLLOW)
+
+
+def _deviate(rates: npt.ArrayLike) -> Array:
+    """The normal deviate of rates; 0 and 1 become the far ends of any axis."""
+    from scipy.special import ndtri
+
+    result: Array = ndtri(np.clip(rates, 1e-9, 1.0 - 1e-9))
+    return result
+
+
+def _thinned(x: Array, y: Array) -> tuple[Array, Array]:
+    """Drops points too close to the one before to be seen: smaller files."""
+    steps = np.round(np.column_stack([x, y]), 3)
+    moved = np.append(True, np.any(steps[1:] != steps[:-1], axis=1))
+    return x[moved], y[moved]
+
+
+def _det_limits(curves: Sequence[_DetCurve]) -> tuple[float, float]:
+    """Ends of both axes in per cent: all the trials resolve, all markers but at 100 %."""
+    finest = 100.0 * min(curve.finest for curve in curves)
+    lowest = max((tick for tick in _PER_CENT if tick <= finest), default=_PER_CENT[0])
+    marked = [[2 * curve.crossing, *curve.cheapest] for curve in curves]
+    worst = 100.0 * max(rate for rates in marked for rate in rates if rate < 1.0)
+    highest = next((tick for tick in _PER_CENT if tick > worst), _PER_CENT[-1])
+    return min(lowest, 1.0), max(highest, 40.0)
+
+
+def _det_axes(axes: Axes, lowest: float, highest: float) -> None:
+    ticks = [tick for tick in _PER_CENT if lowest <= tick <= highest]
+    where = _deviate(np.array(ticks) / 100.0)
+    labels = [f"{tick:g}" for tick in ticks]
+    axes.set_xticks(where, labels)
+    axes.set_yticks(where, labels)
+    axes.set_xlim(where[0], where[-1])
+    axes.set_ylim(where[0], where[-1])
+    axes.set_aspect("equal")
+    axes.grid(color="0.88")
+    axes.set_xlabel("false alarm rate (%)")
+    axes.set_ylabel("miss rate (%)")
+
+
+def _marker_key(axes: Axes, p_target: float) -> None:
+    """Says in the lower left corner what the two markers are."""
+    from matplotlib.lines import Line2D
+
+    grey: dict[str, Any] = {"color": "0.3", "linestyle": "none"}
+    handles = [
+        Line2D([], [], marker="o", markersize=8, label="equal error rate", **grey),
+        Line2D([], [], marker="s", label=f"minDCF at {p_target:g}", **grey, **_HOLLOW),
+    ]
+    axes.add_artist(axes.legend(handles=handles, loc="lower left", framealpha=1))
+
+
+def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    import matplotlib
+
+    final = Path(path)
+    kind = final.suffix.lower().lstrip(".")
+    if kind not in ("png", "svg"):
+        raise InputError(f"A figure's name must end in .png or .svg, got {final}")
+    unfinished = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    # Neither a date nor random names: the same scores give the same file.
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    try:
+        with matplotlib.rc_context({"svg.hashsalt": final.name}):
+            figure.savefig(unfinished, format=kind, metadata=metadata)
+        os.replace(unfinished, final)
+    finally:
+        unfinished.unlink(missing_ok=True)

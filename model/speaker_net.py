@@ -1,0 +1,121 @@
+"""The whole model: frames in, embedding out, and a head that makes it a loss."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from dataset.errors import InputError
+from misc.params import Params
+from model.loss import LOSSES
+from model.pooling import POOLINGS
+from model.tdnn import tdnn
+
+NETWORKS = {"tdnn": tdnn}
+
+
+def check_choices(params: Params) -> None:
+    """Refuses a network, pooling or loss that is in no table.
+
+    Raises:
+        InputError: naming the key and the possible values.
+    """
+    tables: dict[str, Mapping[str, Any]] = {
+        "network_type": NETWORKS,
+        "pooling_type": POOLINGS,
+        "loss_func": LOSSES,
+    }
+    for key, table in tables.items():
+        value = getattr(params, key)
+        if value not in table:
+            raise InputError(
+                f"'{key}': expected one of {', '.join(table)}, got '{value}'"
+            )
+
+
+@keras.saving.register_keras_serializable("tf_kaldi_speaker")
+class SpeakerNet(keras.Model):
+    """A network that `fit` trains on (features, labels).
+
+    Inference needs no labels and no head: `call` gives the endpoint `output`, `node`
+    any other. The head is an attribute with weights of its own, so that fine-tuning to
+    other speakers means a new head.
+
+    Args:
+        params: the configuration; a mapping of its keys when a saved model is loaded.
+        feature_dim: coefficients per frame.
+        num_speakers: classes of the head.
+
+    Input shape: (batch, frames, feature_dim); at least `tdnn.CONTEXT` frames.
+    Output shape: (batch, num_nodes_last_layer).
+
+    Raises:
+        InputError: for a choice that is in no table.
+    """
+
+    def __init__(
+        self,
+        params: Params | Mapping[str, Any],
+        feature_dim: int,
+        num_speakers: int,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.params = params if isinstance(params, Params) else Params(**params)
+        check_choices(self.params)
+        self.feature_dim = feature_dim
+        self.num_speakers = num_speakers
+        features = keras.Input((None, feature_dim), name="features")
+        endpoints = NETWORKS[self.params.network_type](features, self.params)
+        self.network = keras.Model(features, endpoints, name=self.params.network_type)
+        head_type = LOSSES[self.params.loss_func]
+        self.head = head_type(num_speakers, self.params, name="softmax")
+        self.head.build(endpoints["output"].shape)
+        self.raw_loss = keras.metrics.Mean(name="raw_loss")
+        self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        self.built = True
+
+    @property
+    def endpoint_names(self) -> list[str]:
+        """The names that `node` and `--node` take, from input to output."""
+        return list(self.network.output)
+
+    def node(self, name: str) -> keras.Model:
+        """The network from features to the endpoint `name`.
+
+        Raises:
+            InputError: no such endpoint; the message lists those there are.
+        """
+        if name not in self.network.output:
+            raise InputError(
+                f"no endpoint '{name}'; there are: {', '.join(self.endpoint_names)}"
+            )
+        return keras.Model(self.network.input, self.network.output[name], name=name)
+
+    def call(self, features, training=False):
+        return self.network(features, training=training)["output"]
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """The head's loss plus the regularisers; only the former in validation."""
+        step = 0 if self.optimizer is None else self.optimizer.iterations
+        loss, logits = self.head.loss(y_pred, y, step, training)
+        self.raw_loss.update_state(loss)
+        self.accuracy.update_state(y, logits)
+        return ops.sum([loss, *self.losses]) if training and self.losses else loss
+
+    def get_config(self):
+        return super().get_config() | {
+            "params": {
+                key: value
+                for key, value in dataclasses.asdict(self.params).items()
+                if value is not None
+            },
+            "feature_dim": self.feature_dim,
+            "num_speakers": self.num_speakers,
+        }
