@@ -14,7 +14,7 @@ and the data:
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,9 @@ HEADER_SIZE = _HEADER.size
 _SPEECH_FEATURE, _TWO_BYTE_AUTO = 2, 3
 _FIXED_RANGES = {4: (-32768.0, 65535.0), 6: (0.0, 255.0), 7: (0.0, 1.0)}
 _TOKENS = {2: b"CM", 3: b"CM2", 4: b"CM2", 5: b"CM3", 6: b"CM3", 7: b"CM3"}
-_ELEMENT_TYPES = {b"CM": np.dtype("u1"), b"CM2": np.dtype("<u2"), b"CM3": np.dtype("u1")}
+_BYTE: np.dtype[Any] = np.dtype("u1")
+_TWO_BYTES: np.dtype[Any] = np.dtype("<u2")
+_ELEMENTS = {b"CM": _BYTE, b"CM2": _TWO_BYTES, b"CM3": _BYTE}
 
 # Bytes 0..64, 65..192 and 193..255 lie on the three lines of a column.
 _BYTES_PER_LINE = np.array([65, 128, 63])
@@ -54,10 +56,10 @@ class Header(NamedTuple):
         if not self.rows or not self.cols:
             return 0
         percentiles = 8 * self.cols if self.token == b"CM" else 0
-        return percentiles + self.rows * self.cols * _ELEMENT_TYPES[self.token].itemsize
+        return percentiles + self.rows * self.cols * _ELEMENTS[self.token].itemsize
 
 
-def parse_header(token: bytes, buffer: bytes | np.ndarray, offset: int = 0) -> Header:
+def parse_header(token: bytes, buffer: Any, offset: int = 0) -> Header:
     """The header at `offset`; `buffer` holds at least `HEADER_SIZE` bytes from there.
 
     Raises:
@@ -87,7 +89,7 @@ def decode_rows(header: Header, body: np.ndarray, start: int, stop: int) -> np.n
         return np.zeros((0, 0), np.float32)
     if header.token == b"CM":
         return _decode_by_columns(header, body, start, stop)
-    element = _ELEMENT_TYPES[header.token]
+    element = _ELEMENTS[header.token]
     first, last = start * header.cols, stop * header.cols
     codes = body.view(element)[first:last].reshape(stop - start, header.cols)
     levels = 256**element.itemsize - 1
@@ -105,7 +107,8 @@ def _decode_by_columns(
     codes = body[8 * cols :].reshape(cols, header.rows)[:, start:stop]
     tables = _value_tables(_percentile_values(header, percentiles))
     # uint16 is enough, and twice as fast as wider types, up to 256 columns.
-    offsets = np.arange(0, 256 * cols, 256, np.uint16 if cols <= 256 else np.int64)
+    index_type = np.uint16 if cols <= 256 else np.int64
+    offsets = np.arange(0, 256 * cols, 256, dtype=index_type)
     return np.ascontiguousarray(tables.ravel().take(codes + offsets[:, None]).T)
 
 
@@ -164,7 +167,7 @@ def compress(matrix: np.ndarray, method: int = 1) -> bytes:
         percentiles, codes = _encode_by_columns(header, matrix)
         body = percentiles.tobytes() + codes.tobytes()
     else:
-        body = _quantise(header, matrix, _ELEMENT_TYPES[token]).tobytes()
+        body = _quantise(header, matrix, _ELEMENTS[token]).tobytes()
     return token + b" " + _HEADER.pack(*header[1:]) + body
 
 
@@ -219,7 +222,7 @@ def _percentiles(header: Header, matrix: np.ndarray) -> np.ndarray:
     else:  # rows that are not there count as the lowest value, so only the order acts
         picked = np.repeat(ordered[:1], 4, axis=0)
         picked[:rows] = ordered
-    levels = _quantise(header, picked, np.dtype("<u2")).astype(np.int64)
+    levels = _quantise(header, picked, _TWO_BYTES).astype(np.int64)
     levels[0] = np.minimum(levels[0], 65532)
     for i, highest in ((1, 65533), (2, 65534), (3, 65535)):
         levels[i] = np.minimum(np.maximum(levels[i], levels[i - 1] + 1), highest)

@@ -9,50 +9,50 @@ ends included: `feats.ark:1234[0:99,0:12]`.
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
-import re
-import struct
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from dataset import compressed_matrix
 from dataset.compressed_matrix import compress as compress_mat
 from dataset.errors import InputError
+from dataset.feature_reader import FeatureReader
 from dataset.kaldi_objects import (
+    read_int_vector,
+    read_matrix,
+    read_matrix_body,
+    read_vector,
+    read_vector_body,
+    write_int_vector,
+    write_matrix,
+    write_matrix_body,
+    write_vector,
+    write_vector_body,
+)
+from dataset.kaldi_range import split_range, take_range
+from dataset.kaldi_stream import (
+    Source,
+    Stream,
+    describe,
+    located,
+    open_or_fd,
+    split_offset,
+)
+from dataset.kaldi_tokens import (
     expect_token,
     read_binary_flag,
     read_float,
     read_int32,
-    read_int_vector,
     read_key,
-    read_matrix,
-    read_matrix_body,
     read_token,
-    read_vector,
-    read_vector_body,
     write_binary_flag,
     write_float,
     write_int32,
-    write_int_vector,
-    write_matrix,
-    write_matrix_body,
     write_token,
-    write_vector,
-    write_vector_body,
-)
-from dataset.kaldi_stream import (
-    Source,
-    Stream,
-    is_pipe,
-    open_or_fd,
-    printable,
-    split_offset,
 )
 
+# What is only passed on from here, for code that reads formats of its own (PLDA).
 __all__ = [
     "FeatureReader",
     "compress_mat",
@@ -61,35 +61,19 @@ __all__ = [
     "read_binary_flag",
     "read_float",
     "read_int32",
-    "read_mat",
-    "read_mat_ark",
-    "read_mat_scp",
     "read_matrix_body",
     "read_token",
-    "read_vec_flt",
-    "read_vec_flt_ark",
-    "read_vec_flt_scp",
-    "read_vec_int",
-    "read_vec_int_ark",
-    "read_vec_int_scp",
     "read_vector_body",
     "write_binary_flag",
     "write_float",
     "write_int32",
-    "write_mat",
     "write_matrix_body",
     "write_token",
-    "write_vec_flt",
-    "write_vec_int",
     "write_vector_body",
 ]
 
 Value = TypeVar("Value")
 Entries = Iterator[tuple[str, np.ndarray]]
-
-
-_MAX_OPEN_MAPS = 512
-"""Well under the usual limit of 1024 open files."""
 
 
 # One object.
@@ -233,7 +217,7 @@ def _read_scp(source: Source, read: Callable[[Stream], Any]) -> Entries:
 
 
 def read_script(stream: Stream, where: str) -> Iterator[tuple[str, str]]:
-    """The lines `key rxfilename` of an open script file; blank lines are passed over."""
+    """The lines `key rxfilename` of an open script file; blank lines do no harm."""
     for number, line in enumerate(stream, 1):
         try:
             words = line.decode().split(None, 1)

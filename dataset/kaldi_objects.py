@@ -28,7 +28,7 @@ from dataset.kaldi_tokens import (
     write_int32,
 )
 
-_FLOAT_TYPES = {b"F": np.dtype("<f4"), b"D": np.dtype("<f8")}
+_FLOAT_TYPES: dict[bytes, np.dtype] = {b"F": np.dtype("<f4"), b"D": np.dtype("<f8")}
 _INT_ELEMENT = np.dtype([("size", "i1"), ("value", "<i4")])
 _COMPRESSED = (b"CM", b"CM2", b"CM3")
 
@@ -98,7 +98,8 @@ def read_vector_body(stream: Stream, binary: bool) -> np.ndarray:
     dim = read_int32(stream, True)
     if dim < 0:
         raise InputError(f"vector of dimension {dim}: damaged")
-    return np.frombuffer(read_exactly(stream, dim * element.itemsize, "a vector"), element)
+    data = read_exactly(stream, dim * element.itemsize, "a vector")
+    return np.frombuffer(data, element)
 
 
 def write_vector_body(stream: Stream, vector: np.ndarray, binary: bool) -> None:
@@ -225,10 +226,12 @@ def write_tokens(stream: Stream, tokens: list[str], binary: bool = True) -> None
 # The text forms.
 
 
-def to_single(array: np.ndarray) -> np.ndarray:
+def to_single(array: np.ndarray, copy: bool = False) -> np.ndarray:
     """As float32; numbers beyond its range become infinite, as in Kaldi's reading."""
+    if array.dtype == np.float32:
+        return array.copy() if copy else array
     with np.errstate(over="ignore"):
-        return array.astype(np.float32, copy=False)
+        return array.astype(np.float32)
 
 
 def _read_text_matrix(stream: Stream) -> np.ndarray:

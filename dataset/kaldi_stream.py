@@ -31,10 +31,6 @@ _TABLE_PREFIX = re.compile(r"(?:ark|scp)(?:,(?:ark|scp|[a-z]{1,3}))*:")
 _OFFSET = re.compile(r"(?s)(.+):(\d+)")
 _CHUNK = 1 << 24
 
-_RANGE = re.compile(r"(?s)(.*)\[([^\[\]]*)\]")
-_ROWS_TOO_MANY = 3
-"""Kaldi lets a range end this many rows after the last, for rounded times."""
-
 
 def split_offset(rxfilename: str) -> tuple[str, int]:
     """`file:offset` as path and offset; the offset is 0 where there is none."""
@@ -55,7 +51,9 @@ def printable(filename: str, mode: str = "rb") -> str:
 
 
 @contextlib.contextmanager
-def open_or_fd(file: Source, mode: str = "rb", *, whole: bool = True) -> Iterator[Stream]:
+def open_or_fd(
+    file: Source, mode: str = "rb", *, whole: bool = True
+) -> Iterator[Stream]:
     """Opens an rxfilename (`rb`) or wxfilename (`wb`) as a binary stream.
 
     Args:
@@ -88,14 +86,15 @@ def _opener(
     if name in ("", "-"):
         return _standard_input() if reading else _standard_output()
     if is_pipe(name):
-        if not name.endswith("|" if reading else "") or name.startswith("|") == reading:
+        if reading == name.startswith("|"):
             wanted = "'command |' to read from" if reading else "'| command' to write to"
             raise InputError(f"expected {wanted}, got '{name}'")
-        command = name.strip("|") if reading else name[1:]
-        return _read_pipe(command) if reading else _write_pipe(command)
+        return _read_pipe(name[:-1]) if reading else _write_pipe(name[1:])
     if reading:
         return _open_input(name)
-    return _replace_file(name) if whole and _is_replaceable(name) else _open_output(name)
+    if whole and _is_replaceable(name):
+        return _replace_file(name)
+    return _open_output(name)
 
 
 def _open_input(name: str) -> Stream:

@@ -45,8 +45,8 @@ def read_segment(
         frames = reader.read(rxfilename, start, length)
     except (InputError, OSError) as error:
         raise InputError(
-            f"utterance {utterance}: cannot read frames {start} to {start + length} "
-            f"of {rxfilename}: {error} (does utt2num_frames belong to this feats.scp?)"
+            f"utterance {utterance}: cannot read frames {start} to {start + length}: "
+            f"{error} (does utt2num_frames belong to this feats.scp?)"
         ) from None
     if frames.shape[1] != dim:
         raise InputError(

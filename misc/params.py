@@ -136,7 +136,7 @@ class Params:
         """Reads a configuration and checks it whole.
 
         Args:
-            path: the JSON file. A file named by `learning_rate` is looked for beside it.
+            path: the JSON file. A file named by `learning_rate` is sought beside it.
             overrides: `key=value` texts that win over the file.
 
         Raises:
@@ -237,7 +237,7 @@ def _faults(given: Mapping[str, Any]) -> Iterable[str]:
         if key in given:
             yield from _value_faults(key, given[key], field.metadata)
         elif field.default is MISSING:
-            yield f"key '{key}' is missing: {field.metadata['help'] or 'it has no default'}"
+            yield f"key '{key}' is missing ({field.metadata['help'] or 'no default'})"
         yield from _use_faults(key, given, field.metadata["used_if"])
     yield from _combination_faults(given)
 
@@ -250,7 +250,8 @@ def _value_faults(key: str, value: Any, limits: Mapping[str, Any]) -> Iterable[s
         yield f"'{key}': expected {names}, got {json.dumps(value)}"
     elif isinstance(value, str) and limits["choices"]:
         if value not in limits["choices"]:
-            yield f"'{key}': expected one of {', '.join(limits['choices'])}, got '{value}'"
+            choices = ", ".join(limits["choices"])
+            yield f"'{key}': expected one of {choices}, got '{value}'"
     elif isinstance(value, (int, float)):
         low, high, above = limits["low"], limits["high"], limits["above"]
         if low is not None and not value >= low:

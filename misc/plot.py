@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 # M. Okabe and K. Ito's colours, told apart with any kind of colour vision.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", ":", "-.")
-_PER_CENT = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60, 80, 90, 95)
+_PER_CENT = (0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60, 80, 90, 95)
 _HOLLOW: dict[str, Any] = {
     "markerfacecolor": "white",
     "markersize": 8,
@@ -175,10 +175,10 @@ def _thinned(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _det_limits(curves: Sequence[_DetCurve]) -> tuple[float, float]:
-    """Ends of both axes in per cent: all the trials resolve, all markers but at 100 %."""
+    """Ends of both axes in per cent: what the trials resolve, room for the markers."""
     finest = 100.0 * min(curve.finest for curve in curves)
     lowest = max((tick for tick in _PER_CENT if tick <= finest), default=_PER_CENT[0])
-    marked = [[2 * curve.crossing, *curve.cheapest] for curve in curves]
+    marked = [[min(2 * curve.crossing, 0.9), *curve.cheapest] for curve in curves]
     worst = 100.0 * max(rate for rates in marked for rate in rates if rate < 1.0)
     highest = next((tick for tick in _PER_CENT if tick > worst), _PER_CENT[-1])
     return min(lowest, 1.0), max(highest, 40.0)

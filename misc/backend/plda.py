@@ -121,7 +121,9 @@ def em_steps(stats: PldaStats, num_iters: int) -> Iterator[Covariances]:
 
 
 def fit_plda(stats: PldaStats, num_iters: int = 10) -> Plda:
-    """The model after this number of EM steps, at least one."""
+    """The model after this number of EM steps."""
+    if num_iters < 1:
+        raise InputError(f"PLDA needs at least one iteration of EM, got {num_iters}")
     *_, covariances = em_steps(stats, num_iters)
     return diagonalise(stats.mean, covariances)
 

@@ -6,10 +6,11 @@ import collections
 
 import numpy as np
 import pytest
-from dataset.errors import InputError
-from dataset.sampler import RandomSampler, SequentialSampler, _choose
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dataset.errors import InputError
+from dataset.sampler import RandomSampler, SequentialSampler, _choose
 
 
 def corpus(num_speakers=12, seed=0, shortest=50, longest=600, unsorted=True):
@@ -159,7 +160,11 @@ def test_too_few_speakers_with_long_utterances_are_refused():
     num_frames, labels = np.array([300, 400, 500, 600]), np.arange(4)
     with pytest.raises(InputError) as caught:
         RandomSampler(num_frames, labels, 4, 3, 1, 200, 450)
-    for words in ("only 2 of 4", "max_segment_len to 400", "num_speakers_per_batch to 2"):
+    for words in (
+        "only 2 of 4",
+        "max_segment_len to 400",
+        "num_speakers_per_batch to 2",
+    ):
         assert words in str(caught.value)
     RandomSampler(num_frames, labels, 4, 3, 1, 200, 400)
     RandomSampler(num_frames, labels, 4, 2, 1, 200, 450)

@@ -1,0 +1,38 @@
+# make demo: set up and run the recipe egs/mini/v1.   make test: set up and test.
+# The set-up is a virtual environment in .venv, made anew only when the pins change.
+
+PYTHON ?= python3
+VENV := .venv
+NJ ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: demo test check setup setup-dev clean
+
+demo: setup
+	cd egs/mini/v1 && ./run.sh --nj $(NJ)
+
+test: setup-dev check
+	$(VENV)/bin/python -m pytest
+
+check: setup-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/shellcheck -x $$(git ls-files '*.sh' .ci/run misc/kaldi/bin/kaldi | \
+	  while read -r f; do [ -L "$$f" ] || echo "$$f"; done)
+
+setup: $(VENV)/.installed
+setup-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "Python 3.10 or newer is needed: make PYTHON=python3.x" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -q -r $<
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -q -r $<
+	touch $@
+
+clean:
+	rm -rf egs/*/*/data egs/*/*/exp

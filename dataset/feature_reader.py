@@ -1,0 +1,175 @@
+"""Some frames of stored features, by memory map: what the data loader stands on."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+import struct
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dataset import compressed_matrix
+from dataset.errors import InputError
+from dataset.kaldi_objects import read_matrix, to_single
+from dataset.kaldi_range import parse_range, split_range
+from dataset.kaldi_stream import is_pipe, located, open_or_fd, split_offset
+
+_MAX_MAPS = 512
+"""Well under the usual limit of 1024 open files."""
+
+_PLAIN: dict[bytes, np.dtype] = {b"\0BFM ": np.dtype("<f4"), b"\0BDM ": np.dtype("<f8")}
+_SIZES = struct.Struct("<bibi")
+_COMPRESSED = {b"\0BCM ": b"CM", b"\0BCM2": b"CM2", b"\0BCM3": b"CM3"}
+
+
+class _Stored(NamedTuple):
+    """A binary matrix in a memory map: where its data lie, and what they are."""
+
+    map: mmap.mmap
+    position: int
+    rows: int
+    cols: int
+    kind: np.dtype | compressed_matrix.Header
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows start:stop as float32."""
+        kind = self.kind
+        if isinstance(kind, compressed_matrix.Header):
+            body = np.frombuffer(self.map, np.uint8, kind.body_size, self.position)
+            return compressed_matrix.decode_rows(kind, body, start, stop)
+        first = self.position + start * self.cols * kind.itemsize
+        count = (stop - start) * self.cols
+        rows = np.frombuffer(self.map, kind, count, first)
+        return to_single(rows, copy=True).reshape(stop - start, self.cols)
+
+
+class _Whole:
+    """A matrix that can only be read whole."""
+
+    def __init__(self, name: str) -> None:
+        with open_or_fd(name) as stream:
+            self._matrix = to_single(read_matrix(stream))
+        self.rows, self.cols = self._matrix.shape
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows start:stop as float32."""
+        return self._matrix[start:stop].copy()
+
+
+class FeatureReader:
+    """Reads some frames of stored features; what is not asked for is not touched.
+
+    Archives are memory-mapped once and stay open in the process; they must not change
+    meanwhile. A reader can be pickled, which forgets the maps. Text and pipes are read
+    too, but whole each time.
+    """
+
+    def __init__(self) -> None:
+        self._maps: OrderedDict[str, mmap.mmap] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._maps = OrderedDict()
+
+    def shape(self, rxfilename: str) -> tuple[int, int]:
+        """Frames and dimension.
+
+        Raises:
+            InputError: there is no matrix.
+        """
+        name, extent = split_range(rxfilename)
+        with located(rxfilename):
+            matrix = self._locate(name)
+            rows, cols = parse_range(extent or "", (matrix.rows, matrix.cols))
+        return rows.stop - rows.start, cols.stop - cols.start
+
+    def read(
+        self, rxfilename: str, start: int = 0, length: int | None = None
+    ) -> np.ndarray:
+        """Frames `start` to `start + length`, or to the end: float32 [length, dim].
+
+        Raises:
+            InputError: there is no matrix, it is cut short, or it has fewer frames.
+        """
+        try:
+            name, extent = split_range(rxfilename)
+            matrix = self._locate(name)
+            if extent is None:
+                return matrix.read(start, _stop(start, length, matrix.rows))
+            rows, cols = parse_range(extent, (matrix.rows, matrix.cols))
+            stop = _stop(start, length, rows.stop - rows.start)
+            frames = matrix.read(rows.start + start, rows.start + stop)
+            return np.ascontiguousarray(frames[:, cols])
+        except InputError as error:
+            raise InputError(f"{rxfilename}: {error}") from None
+
+    def _locate(self, name: str) -> _Stored | _Whole:
+        if is_pipe(name) or name in ("", "-"):
+            return _Whole(name)
+        path, offset = split_offset(name)
+        archive = self._maps.get(path) or self._open(path)
+        if archive is None:
+            return _Whole(name)
+        self._maps.move_to_end(path)
+        token = archive[offset : offset + 5]
+        if not token:
+            raise InputError(f"truncated: nothing at byte {offset}")
+        return _parse(archive, offset, token) if token[:1] == b"\0" else _Whole(name)
+
+    def _open(self, path: str) -> mmap.mmap | None:
+        """Maps a file; None if it is no regular file, such as a named pipe."""
+        try:
+            with open(path, "rb") as stream:
+                if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                    return None
+                archive = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:  # ValueError: the file is empty
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"cannot open: {reason}") from None
+        self._maps[path] = archive
+        if len(self._maps) > _MAX_MAPS:
+            self._maps.popitem(last=False)
+        return archive
+
+
+def _parse(archive: mmap.mmap, offset: int, token: bytes) -> _Stored:
+    try:
+        stored, size = _parse_header(archive, offset, token)
+    except struct.error:
+        raise InputError(f"truncated: no whole header at byte {offset}") from None
+    if stored.rows < 0 or stored.cols < 0 or stored.position + size > len(archive):
+        raise InputError(
+            f"truncated or damaged: byte {offset} begins a matrix of {stored.rows} x "
+            f"{stored.cols}, and the file ends at {len(archive)}"
+        )
+    return stored
+
+
+def _parse_header(
+    archive: mmap.mmap, offset: int, token: bytes
+) -> tuple[_Stored, int]:
+    """The matrix, and the size of its data in bytes."""
+    if (element := _PLAIN.get(token)) is not None:
+        _, rows, _, cols = _SIZES.unpack_from(archive, offset + 5)
+        data = offset + 5 + _SIZES.size
+        return _Stored(archive, data, rows, cols, element), rows * cols * element.itemsize
+    if (name := _COMPRESSED.get(token)) is not None:
+        start = offset + 3 + len(name)
+        header = compressed_matrix.parse_header(name, archive, start)
+        data = start + compressed_matrix.HEADER_SIZE
+        return _Stored(archive, data, header.rows, header.cols, header), header.body_size
+    raise InputError(
+        f"expected a matrix (FM, DM, CM, CM2 or CM3) at byte {offset}, got {token[2:]!r}"
+    )
+
+
+def _stop(start: int, length: int | None, rows: int) -> int:
+    stop = rows if length is None else start + length
+    if not 0 <= start <= stop <= rows:
+        raise InputError(f"frames {start} to {stop} of a matrix with {rows} frames")
+    return stop

@@ -1,0 +1,3 @@
+# How jobs are run. On a cluster: the user's own queue.pl or slurm.pl, with its options.
+export train_cmd="utils/run.pl"
+export cuda_cmd="utils/run.pl"

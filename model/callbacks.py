@@ -1,0 +1,168 @@
+"""What happens besides the steps of training: validation, rates, checkpoints, logs."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+
+import keras
+import numpy as np
+
+from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
+from dataset.errors import InputError
+from misc.metrics import compute_cos_pairwise_eer
+from misc.params import Params
+from misc.run_dir import RunDir, halving_rates, write_whole
+
+_logger = logging.getLogger("train")
+
+
+def validate(
+    model: keras.Model, batches: KaldiDataSeqQueue, max_batches: int
+) -> tuple[float, float]:
+    """Loss without margin, and cosine EER of the output, over a validation set.
+
+    Returns:
+        The mean loss per utterance, and the equal error rate as a fraction.
+    """
+    outputs, labels = [], []
+    for _, (features, label) in zip(range(max_batches), batches, strict=False):
+        outputs.append(np.asarray(model.predict_on_batch(features)))
+        labels.append(label)
+    batches.stop()
+    embeddings, targets = np.concatenate(outputs), np.concatenate(labels)
+    loss, _ = model.head.loss(embeddings, targets, step=0, training=False)
+    return float(loss), compute_cos_pairwise_eer(embeddings, targets)
+
+
+class EpochEnd(keras.callbacks.Callback):
+    """After each epoch: validates, writes files and a checkpoint, sets the next rate.
+
+    The rates follow from the files alone, so that a resumed run goes on as the unbroken
+    one would have.
+
+    Args:
+        run: the folder of the run.
+        params: its configuration.
+        valid_queue: the validation set.
+    """
+
+    def __init__(self, run: RunDir, params: Params, valid_queue: KaldiDataSeqQueue):
+        super().__init__()
+        self.run = run
+        self.params = params
+        self.valid_queue = valid_queue
+
+    def on_epoch_begin(self, epoch, logs=None):
+        losses = [loss for loss, _ in self.run.valid_losses()]
+        self.model.optimizer.learning_rate = self._rates(losses)[epoch]
+
+    def on_epoch_end(self, epoch, logs=None):
+        started = time.monotonic()
+        loss, eer = validate(
+            self.model, self.valid_queue, self.params.valid_max_iterations
+        )
+        history = [*self.run.valid_losses()[:epoch], (loss, eer)]
+        losses = [value for value, _ in history]
+        rates = self._rates(losses)
+        self.run.write_progress(history, rates[: epoch + 2])
+        save_checkpoint(self.model, self.run, self.params.keep_checkpoint_max)
+        _logger.info(
+            "epoch %d: validation loss %.4f, EER %.2f %%, in %.1f s",
+            epoch,
+            loss,
+            100 * eer,
+            time.monotonic() - started,
+        )
+        best_epoch = losses.index(min(losses))
+        if isinstance(self.params.learning_rate, str):
+            return
+        if rates[-1] < self.params.min_learning_rate - 1e-12:
+            self._stop(f"the learning rate fell below {self.params.min_learning_rate}")
+        elif epoch - best_epoch >= self.params.early_stop_epochs:
+            self._stop(f"no better validation loss since epoch {best_epoch}")
+
+    def _rates(self, losses: list[float]) -> list[float]:
+        listed = self.params.learning_rate_list()
+        if listed is not None:
+            return listed
+        return halving_rates(
+            float(self.params.learning_rate), losses, self.params.reduce_lr_epochs
+        )
+
+    def _stop(self, why: str) -> None:
+        _logger.info("training ends: %s", why)
+        self.model.stop_training = True
+
+
+def save_checkpoint(model: keras.Model, run: RunDir, keep: int) -> None:
+    """Saves weights, optimizer and step as the run's newest checkpoint."""
+    step = int(model.optimizer.iterations)
+    write_whole(run.model_file(step), model.save)
+    run.add_checkpoint(step, keep)
+
+
+class StepEnd(keras.callbacks.Callback):
+    """During an epoch: log lines, checkpoints between epochs, the end at a NaN.
+
+    Args:
+        run: the folder of the run.
+        params: its configuration.
+        queue: the training batches, asked how long they were waited for.
+        first_step: where this process began.
+    """
+
+    def __init__(
+        self, run: RunDir, params: Params, queue: KaldiDataRandomQueue, first_step: int
+    ):
+        super().__init__()
+        self.run = run
+        self.params = params
+        self.queue = queue
+        self.step = self.first_step = first_step
+
+    def on_train_begin(self, logs=None):
+        self.mark = self.started = time.monotonic()
+        self.mark_step, self.mark_wait = self.step, self.queue.wait_seconds
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        if not math.isfinite(logs["loss"]):
+            raise InputError(
+                f"the loss is {logs['loss']} at step {self.step}: training stops. "
+                f"Checkpoints kept: {self.run.checkpoints() or 'none'}. Lower the "
+                "learning rate or set clip_gradient"
+            )
+        if self.step % self.params.show_training_progress == 0:
+            self._log(logs)
+        every = self.params.save_checkpoints_steps
+        at_epoch_end = self.step % self.params.num_steps_per_epoch == 0
+        if self.step % every == 0 and not at_epoch_end:
+            save_checkpoint(self.model, self.run, self.params.keep_checkpoint_max)
+
+    def _log(self, logs):
+        now = time.monotonic()
+        steps, seconds = self.step - self.mark_step, max(now - self.mark, 1e-9)
+        waited = self.queue.wait_seconds - self.mark_wait
+        batch = (
+            self.params.num_speakers_per_batch * self.params.num_segments_per_speaker
+        )
+        total = self.params.num_epochs * self.params.num_steps_per_epoch
+        left = (
+            (total - self.step) * (now - self.started) / (self.step - self.first_step)
+        )
+        _logger.info(
+            "step %d of %d: loss %.3f, accuracy %.1f %%, rate %.2g, %.0f segments/s, "
+            "waited for data %.1f %%, %d:%02d left",
+            self.step,
+            total,
+            logs["raw_loss"],
+            100 * logs["accuracy"],
+            float(self.model.optimizer.learning_rate),
+            steps * batch / seconds,
+            100 * waited / seconds,
+            *divmod(int(left), 60),
+        )
+        self.mark, self.mark_step = now, self.step
+        self.mark_wait = self.queue.wait_seconds

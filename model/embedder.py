@@ -1,0 +1,93 @@
+"""From the features of one utterance to its embedding."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from dataset.errors import InputError
+from misc.run_dir import RunDir
+from model.tdnn import CONTEXT
+from model.trainer import load_model
+
+
+def chunk_bounds(num_frames: int, chunk_size: int) -> list[tuple[int, int]]:
+    """Half-overlapping chunks that cover an utterance; one if it is short enough.
+
+    The last chunk is shorter than the others, as in the original.
+    """
+    if num_frames <= chunk_size:
+        return [(0, num_frames)]
+    hop = chunk_size // 2
+    number = -(-(num_frames - chunk_size) // hop) + 1
+    return [(i * hop, min(i * hop + chunk_size, num_frames)) for i in range(number)]
+
+
+class UtteranceEmbedder:
+    """The embeddings of a model, utterance by utterance.
+
+    Args:
+        model_dir: the folder of a run.
+        node: an endpoint of the network; empty: the configuration's embedding_node.
+        checkpoint: `last`, `-1` (best validation loss) or a number of steps.
+        chunk_size: frames; longer utterances are cut into half-overlapping chunks
+            whose embeddings are averaged, weighted by their length.
+        normalize: divide each chunk's and the final embedding by its length.
+
+    Raises:
+        InputError: no such model, checkpoint or endpoint.
+    """
+
+    def __init__(
+        self,
+        model_dir: str,
+        node: str = "",
+        checkpoint: str = "last",
+        chunk_size: int = 10000,
+        normalize: bool = False,
+    ) -> None:
+        if chunk_size < 2 * CONTEXT:
+            raise InputError(f"chunk size {chunk_size}: at least {2 * CONTEXT} frames")
+        run = RunDir(model_dir)
+        model = load_model(run, checkpoint)
+        self.dim = run.number("feature_dim")
+        self.chunk_size = chunk_size
+        self.normalize = normalize
+        name = node or model.params.embedding_node
+        if (
+            len(model.network.output.get(name, model.network.output["output"]).shape)
+            > 2
+        ):
+            raise InputError(
+                f"node '{name}' has a row a frame; take one after 'pooling'"
+            )
+        self._node: keras.Model = model.node(name)
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """The embedding, float32 [dim], of features [frames, feature_dim].
+
+        Raises:
+            InputError: a wrong dimension, too few frames, values not finite.
+        """
+        frames, dim = features.shape
+        if dim != self.dim:
+            raise InputError(f"{dim}-dimensional features; the model takes {self.dim}")
+        if frames < CONTEXT:
+            raise InputError(f"{frames} frames; the network needs {CONTEXT}")
+        if not np.isfinite(features).all():
+            raise InputError("features that are not finite")
+        bounds = chunk_bounds(frames, self.chunk_size)
+        chunks = [self._embed(features[begin:end]) for begin, end in bounds]
+        lengths = [end - begin for begin, end in bounds]
+        embedding = np.average(chunks, axis=0, weights=lengths)
+        return self._scaled(embedding).astype(np.float32)
+
+    def _embed(self, features: np.ndarray) -> np.ndarray:
+        batch = np.ascontiguousarray(features[None], dtype=np.float32)
+        embedding = np.asarray(self._node.predict_on_batch(batch))[0]
+        return self._scaled(embedding.astype(np.float64))
+
+    def _scaled(self, embedding: np.ndarray) -> np.ndarray:
+        if not self.normalize:
+            return embedding
+        return embedding / max(np.linalg.norm(embedding), 1e-12)

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Extracts embeddings: sliding CMVN, voiced frames, network; then speaker means.
+set -euo pipefail
+
+nj=32
+use_gpu=false
+cmd=run.pl
+min_chunk_size=25
+chunk_size=10000
+stage=0
+normalize=false
+checkpoint=-1
+node=
+
+[ -f ./path.sh ] && . ./path.sh
+. utils/parse_options.sh
+
+if [ $# -ne 3 ]; then
+  echo "Usage: $0 [options] <nnetdir> <data> <embedding-dir>" >&2
+  echo "e.g.: $0 --nj 8 --node tdnn6_dense exp/xvector data/eval exp/xvector/eval" >&2
+  echo "Options:" >&2
+  echo "  --nj <n>                     # jobs, one thread each" >&2
+  echo "  --use-gpu <true|false>" >&2
+  echo "  --cmd <run.pl|queue.pl ...>  # how the jobs are run" >&2
+  echo "  --min-chunk-size <frames>    # shorter utterances are skipped" >&2
+  echo "  --chunk-size <frames>        # longer ones are averaged over chunks" >&2
+  echo "  --normalize <true|false>     # embeddings of length 1" >&2
+  echo "  --checkpoint <last|-1|step>  # -1: best validation loss" >&2
+  echo "  --node <endpoint>            # default: the configuration's embedding_node" >&2
+  exit 100
+fi
+nnetdir=$1
+data=$2
+dir=$3
+
+for file in "$nnetdir/nnet/checkpoint" "$data/feats.scp" "$data/vad.scp"; do
+  [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
+done
+
+utts=$(wc -l <"$data/feats.scp")
+if [ "$nj" -gt "$utts" ]; then
+  nj=$utts
+fi
+mkdir -p "$dir/log"
+utils/split_data.sh "$data" "$nj"
+sdata=$data/split$nj/JOB
+gpu=-1
+if [ "$use_gpu" = true ]; then
+  gpu=0
+fi
+options=(--gpu "$gpu" --min-chunk-size "$min_chunk_size" --chunk-size "$chunk_size"
+  --checkpoint="$checkpoint")
+if [ -n "$node" ]; then
+  options+=(--node "$node")
+fi
+if [ "$normalize" = true ]; then
+  options+=(--normalize)
+fi
+
+if [ "$stage" -le 0 ]; then
+  rm -f "$dir"/xvector.*.ark "$dir"/xvector.*.scp
+  feats="ark:apply-cmvn-sliding --norm-vars=false --center=true --cmn-window=300"
+  feats="$feats scp:$sdata/feats.scp ark:- |"
+  feats="$feats select-voiced-frames ark:- scp,s,cs:$sdata/vad.scp ark:- |"
+  $cmd JOB=1:"$nj" "$dir/log/extract.JOB.log" \
+    python3 nnet/extract.py "${options[@]}" "$nnetdir" "$feats" \
+    "ark:| copy-vector ark:- ark,scp:$dir/xvector.JOB.ark,$dir/xvector.JOB.scp"
+fi
+
+if [ "$stage" -le 1 ]; then
+  for job in $(seq "$nj"); do
+    cat "$dir/xvector.$job.scp"
+  done >"$dir/xvector.scp.tmp"
+  mv "$dir/xvector.scp.tmp" "$dir/xvector.scp"
+  done=$(wc -l <"$dir/xvector.scp")
+  echo "$0: embeddings of $done of $utts utterances in $dir/xvector.scp"
+fi
+
+if [ "$stage" -le 2 ]; then
+  $cmd "$dir/log/speaker_mean.log" \
+    ivector-mean "ark:$data/spk2utt" "scp:$dir/xvector.scp" \
+    "ark,scp:$dir/spk_xvector.ark,$dir/spk_xvector.scp" "ark,t:$dir/num_utts.ark"
+fi
+
+if [ "$stage" -le 3 ] && [ "$normalize" = true ]; then
+  mv "$dir/xvector.scp" "$dir/xvector_before_norm.scp"
+  $cmd "$dir/log/normalize.log" \
+    ivector-normalize-length --scaleup=false "scp:$dir/xvector_before_norm.scp" \
+    "ark,scp:$dir/xvector.ark,$dir/xvector.scp"
+fi

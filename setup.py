@@ -1,0 +1,26 @@
+"""Packaging, for `pip install -e .` into an environment of its own.
+
+No Kaldi command is put on the PATH: they would hide a real Kaldi's.
+"""
+
+from setuptools import setup
+
+setup(
+    name="tf-kaldi-speaker",
+    version="0.1.0",
+    description="Speaker verification with Kaldi recipes and Keras networks",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=["dataset", "misc", "misc.backend", "misc.kaldi", "model", "nnet"],
+    install_requires=[
+        "tensorflow>=2.21",
+        "keras>=3.12",
+        "numpy",
+        "scipy",
+        "kaldi-native-fbank",
+        "soundfile",
+        "matplotlib",
+        "tqdm",
+    ],
+    extras_require={"speech": ["espeakng-loader"]},
+)

@@ -1,0 +1,411 @@
+"""The queues: right segments, one stream for any number of workers, clean ends."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from dataset import worker_pool
+from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
+from dataset.errors import InputError
+from dataset.kaldi_io import read_mat, write_mat
+from dataset.sampler import RandomSampler
+from dataset.speaker_info import load_speaker_info
+
+ROOT = pathlib.Path(__file__).parents[2]
+RANDOM = {"num_speakers": 4, "num_segments": 2, "min_len": 20, "max_len": 40, "seed": 3}
+SEQUENTIAL = {"batch_size": 6, "min_len": 20, "max_len": 40, "seed": 3}
+NUM_UTTERANCES = 40
+
+
+def write_data(folder, num_speakers=8, per_speaker=5, dim=4, ark="feats.ark", **bad):
+    """A data directory of compressed features; `bad` replaces matrices by utterance."""
+    rng = np.random.default_rng(0)
+    tables = {"feats.scp": "", "utt2num_frames": "", "spk2utt": "", "spklist": ""}
+    with open(folder / ark, "wb") as stream:
+        for speaker in range(num_speakers):
+            names = [f"s{speaker}_{i}" for i in range(per_speaker)]
+            tables["spk2utt"] += f"s{speaker} {' '.join(names)}\n"
+            tables["spklist"] += f"s{speaker} {speaker}\n"
+            for name in names:
+                num_frames = int(rng.integers(40, 90))
+                matrix = rng.normal(size=(num_frames, dim)).astype(np.float32)
+                offset = stream.tell() + len(name) + 1
+                if name in bad:
+                    write_mat(stream, bad[name], key=name)
+                else:
+                    write_mat(stream, matrix, key=name, compression_method=2)
+                tables["feats.scp"] += f"{name} {folder / ark}:{offset}\n"
+                tables["utt2num_frames"] += f"{name} {num_frames}\n"
+    for name, text in tables.items():
+        (folder / name).write_text(text)
+    return str(folder), str(folder / "spklist")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def workers(queue):
+    return [worker.process for worker in queue._source._workers]
+
+
+def is_running(pid):
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    except FileNotFoundError:
+        return False
+    return state.split()[0] not in "ZX"
+
+
+def wait_until(condition, seconds=5.0):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+def take(queue, number):
+    return list(itertools.islice(queue, number))
+
+
+def same(one, other):
+    return len(one) == len(other) and all(
+        np.array_equal(x, u) and np.array_equal(y, v)
+        for (x, y), (u, v) in zip(one, other, strict=True)
+    )
+
+
+def test_random_batches_are_the_planned_segments(data):
+    info = load_speaker_info(*data)
+    sampler = RandomSampler(info.num_frames, info.label, 8, **RANDOM)
+    with KaldiDataRandomQueue(*data, num_parallel=1, **RANDOM) as queue:
+        assert (queue.dim, queue.num_total_speakers) == (4, 8)
+        for step, (features, labels) in enumerate(take(queue, 5)):
+            plan = sampler.plan(step)
+            assert features.shape == (8, plan.length, 4)
+            assert (features.dtype, labels.dtype) == (np.float32, np.int32)
+            assert np.array_equal(labels, plan.labels)
+            for row, utterance, start in zip(
+                features, plan.utterances, plan.starts, strict=True
+            ):
+                whole = read_mat(info.rxfilename[utterance])
+                assert np.array_equal(row, whole[start : start + plan.length])
+        assert queue.wait_seconds > 0
+        assert queue.step == 5
+
+
+@pytest.fixture(scope="module")
+def streams(data):
+    """What the calling process reads: the reference for all numbers of workers."""
+    random = KaldiDataRandomQueue(*data, num_parallel=0, **RANDOM)
+    sequential = KaldiDataSeqQueue(*data, num_parallel=0, shuffle=True, **SEQUENTIAL)
+    return take(random, 40), list(sequential)
+
+
+@pytest.mark.parametrize(("num_parallel", "max_qsize"), [(1, 1), (2, 3), (4, 1)])
+def test_stream_is_the_same_for_any_number_of_workers(
+    data, streams, num_parallel, max_qsize
+):
+    size = {"num_parallel": num_parallel, "max_qsize": max_qsize}
+    with KaldiDataRandomQueue(*data, **size, **RANDOM) as queue:
+        assert same(take(queue, 40), streams[0])
+    with KaldiDataSeqQueue(*data, shuffle=True, **size, **SEQUENTIAL) as queue:
+        assert same(list(queue), streams[1])
+
+
+def test_random_queue_resumes_at_any_step(data, streams):
+    with KaldiDataRandomQueue(*data, num_parallel=2, start_step=17, **RANDOM) as queue:
+        assert same(take(queue, 3), streams[0][17:20])
+        queue.stop()
+        with pytest.raises(StopIteration):
+            queue.fetch()
+        queue.start()
+        assert same(take(queue, 5), streams[0][20:25])
+
+
+@pytest.mark.parametrize("num_parallel", [0, 2])
+def test_sequential_queue_passes_over_every_utterance_once(data, num_parallel):
+    with KaldiDataSeqQueue(*data, num_parallel=num_parallel, **SEQUENTIAL) as queue:
+        first = list(queue)
+        assert len(first) == len(queue) == 7
+        assert [len(labels) for _, labels in first] == [6] * 6 + [4]
+        expected = np.repeat(np.arange(8), 5)
+        assert np.array_equal(np.concatenate([y for _, y in first]), expected)
+        with pytest.raises(StopIteration):
+            queue.fetch()
+        take(queue, 2)  # a pass given up
+        assert same(list(queue), first)
+        assert same(list(queue), first)
+    assert same(list(queue), first)  # it starts by itself
+    queue.stop()
+
+
+def test_batches_belong_to_the_caller(data, streams):
+    with KaldiDataRandomQueue(*data, num_parallel=1, max_qsize=1, **RANDOM) as queue:
+        batches = []
+        for features, labels in take(queue, 12):
+            batches.append((features.copy(), labels.copy()))
+            features[:] = 0
+            labels[:] = -1
+        assert same(batches, streams[0][:12])
+
+
+def test_many_small_batches_under_way_do_not_block(data):
+    options = {"num_speakers": 1, "min_len": 1, "max_len": 2}
+    with KaldiDataRandomQueue(*data, max_qsize=3000, **options) as queue:
+        time.sleep(0.3)
+        assert len(take(queue, 20)) == 20
+
+
+def test_relative_paths_are_relative_to_the_current_directory(tmp_path, monkeypatch):
+    write_data(tmp_path)
+    scp = tmp_path / "feats.scp"
+    scp.write_text(scp.read_text().replace(f"{tmp_path}/", ""))
+    (tmp_path / "numpy.py").write_text("raise ImportError('not this one')")
+    monkeypatch.chdir(tmp_path)
+    with KaldiDataRandomQueue(".", "spklist", **RANDOM) as queue:
+        assert len(take(queue, 2)) == 2
+
+
+def test_what_is_left_out_is_counted_and_said(data, caplog):
+    queue = KaldiDataRandomQueue(*data, num_speakers=2, min_len=80, max_len=80)
+    frames = load_speaker_info(*data).num_frames
+    short = frames < 80
+    absent = int(short.reshape(8, 5).all(axis=1).sum())
+    assert queue.num_utterances_left_out == short.sum() > 0
+    assert queue.num_speakers_left_out == absent > 0
+    assert f"{short.sum()} of 40 utterances are shorter than" in caplog.text
+    assert KaldiDataSeqQueue(*data, min_len=80).num_short_utterances == short.sum()
+    caplog.clear()
+    KaldiDataRandomQueue(*data, **RANDOM)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"num_speakers": 9}, "num_speakers_per_batch is 9"),
+        ({"max_len": 500}, "max_segment_len = 500"),
+        ({"num_parallel": -1}, "number of workers"),
+        ({"max_qsize": 0}, "max_queue_size"),
+        ({"start_step": -1}, "first step"),
+    ],
+)
+def test_options_are_checked_at_construction(data, options, words):
+    with pytest.raises(InputError, match=words):
+        KaldiDataRandomQueue(*data, **(RANDOM | options))
+
+
+def test_fetch_before_start_says_so(data):
+    with pytest.raises(RuntimeError, match="start()"):
+        KaldiDataRandomQueue(*data, **RANDOM).fetch()
+
+
+NAN = np.zeros((90, 4), np.float32)
+NAN[:, 2] = np.nan
+
+
+@pytest.mark.parametrize("num_parallel", [0, 2])
+@pytest.mark.parametrize(
+    ("matrix", "words"),
+    [
+        (NAN, ["frame 0", "NaN or infinite"]),
+        (np.zeros((90, 3), np.float32), ["dimension 4", "got 3"]),
+        (np.zeros((10, 4), np.float32), ["cannot read frames 0 to", "utt2num_frames"]),
+    ],
+)
+def test_bad_segment_names_the_utterance_at_its_batch(
+    tmp_path, num_parallel, matrix, words
+):
+    data = write_data(tmp_path, s3_2=matrix)
+    queue = KaldiDataSeqQueue(*data, num_parallel=num_parallel, **SEQUENTIAL)
+    batches = []
+    with pytest.raises(InputError) as caught, queue:
+        for batch in queue:
+            batches.append(batch)
+    assert len(batches) == 2  # s3_2 is utterance 17, in the third batch of six
+    for word in ["utterance s3_2", str(tmp_path / "feats.ark"), *words]:
+        assert word in str(caught.value)
+
+
+def test_failure_is_told_again_and_leaves_no_worker(tmp_path):
+    data = write_data(tmp_path, s0_1=NAN)
+    queue = KaldiDataSeqQueue(*data, num_parallel=2, **SEQUENTIAL)
+    queue.start()
+    processes = workers(queue)
+    for _ in range(2):
+        with pytest.raises(InputError, match="s0_1"):
+            queue.fetch()
+    assert all(process.returncode is not None for process in processes)
+    queue.stop()
+
+
+def test_missing_archive_names_the_utterance(tmp_path):
+    data = write_data(tmp_path)
+    queue = KaldiDataRandomQueue(*data, **RANDOM)
+    (tmp_path / "feats.ark").unlink()
+    with pytest.raises(InputError, match=r"utterance s\d_\d.*feats.ark"), queue:
+        queue.fetch()
+
+
+def test_killed_worker_is_reported_at_the_next_fetch(data):
+    with KaldiDataRandomQueue(*data, num_parallel=2, **RANDOM) as queue:
+        queue.fetch()
+        processes = workers(queue)
+        processes[1].kill()
+        processes[1].wait()
+        begun = time.monotonic()
+        with pytest.raises(RuntimeError, match=r"killed by signal 9 .*memory"):
+            queue.fetch()
+        assert time.monotonic() - begun < 1
+        assert processes[0].returncode is not None
+
+
+def test_archive_cut_short_while_it_is_read_names_the_utterance(tmp_path):
+    data = write_data(tmp_path, dim=100)
+    with KaldiDataRandomQueue(*data, max_qsize=1, **RANDOM) as queue:
+        queue.fetch()
+        os.truncate(tmp_path / "feats.ark", 1)
+        with pytest.raises((RuntimeError, InputError)) as caught:
+            take(queue, 5)
+    assert "utterance s" in str(caught.value)
+    assert str(tmp_path / "feats.ark") in str(caught.value)
+
+
+def test_unexpected_error_in_a_worker_has_its_traceback(data):
+    with KaldiDataRandomQueue(*data, **RANDOM) as queue:
+        queue._source.submit(worker_pool.Task(11, [("no", "segment")], 20, 4))
+        with pytest.raises(RuntimeError, match="in a data worker:\nTraceback"):
+            queue._source.take(11)
+
+
+def test_stop_ends_a_waiting_fetch_and_stopped_workers(data):
+    queue = KaldiDataRandomQueue(*data, num_parallel=2, max_qsize=1, **RANDOM)
+    queue.start()
+    processes = workers(queue)
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    ends = []
+    thread = threading.Thread(target=lambda: ends.append(list(queue)))
+    thread.start()
+    time.sleep(0.2)
+    begun = time.monotonic()
+    queue.stop()
+    thread.join(5)
+    assert time.monotonic() - begun < 1
+    assert len(ends) == 1
+    assert all(process.returncode is not None for process in processes)
+    queue.stop()
+
+
+def test_long_wait_says_for_what(data, monkeypatch, caplog):
+    monkeypatch.setattr(worker_pool, "_PATIENCE", 0.1)
+    queue = KaldiDataRandomQueue(*data, num_parallel=1, max_qsize=1, **RANDOM)
+    queue.start()
+    process = workers(queue)[0]
+    process.send_signal(signal.SIGSTOP)
+    timer = threading.Timer(0.5, process.send_signal, [signal.SIGCONT])
+    timer.start()
+    with caplog.at_level(logging.WARNING):
+        take(queue, 3)
+    assert (
+        f"no data for 0 s from the worker with process id {process.pid}" in caplog.text
+    )
+    timer.join()
+    queue.stop()
+
+
+def test_nothing_is_left_behind(data):
+    def descriptors():
+        return sorted(os.listdir("/proc/self/fd"))
+
+    KaldiDataSeqQueue(*data, **SEQUENTIAL)
+    before, shared = descriptors(), os.listdir("/dev/shm")
+    with pytest.raises(ZeroDivisionError):
+        with KaldiDataRandomQueue(*data, num_parallel=2, **RANDOM) as queue:
+            processes = workers(queue)
+            take(queue, 2)
+            raise ZeroDivisionError
+    assert all(process.returncode is not None for process in processes)
+    assert descriptors() == before
+    queue = KaldiDataRandomQueue(*data, num_parallel=2, **RANDOM)
+    queue.start()
+    processes = workers(queue)
+    del queue
+    assert all(process.returncode is not None for process in processes)
+    assert descriptors() == before
+    assert os.listdir("/dev/shm") == shared
+
+
+# No `if __name__ == "__main__"`: the workers must not import this script.
+SCRIPT = """
+import sys, time
+with open(sys.argv[3], "a") as stream: stream.write("imported\\n")
+from dataset.data_loader import KaldiDataRandomQueue
+queue = KaldiDataRandomQueue(*sys.argv[1:3], num_parallel=2, num_speakers=4,
+                             min_len=20, max_len=40)
+queue.start()
+queue.fetch()
+print(*(worker.process.pid for worker in queue._source._workers), flush=True)
+while True:
+    time.sleep(0.01)
+    {loop}
+"""
+
+
+@contextlib.contextmanager
+def running_script(data, tmp_path, loop):
+    """The script in a process group of its own, and the ids of its workers."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.replace("{loop}", loop))
+    with subprocess.Popen(
+        [sys.executable, script, *data, tmp_path / "imports"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process, [int(pid) for pid in process.stdout.readline().split()]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("loop", ["pass", "queue.fetch()"])
+def test_workers_end_when_the_training_process_is_killed(data, tmp_path, loop):
+    shared = os.listdir("/dev/shm")
+    with running_script(data, tmp_path, loop) as (process, pids):
+        assert len(pids) == 2 and all(map(is_running, pids))
+        process.kill()
+        assert wait_until(lambda: not any(map(is_running, pids)), 2)
+        assert process.communicate()[1] == ""
+    assert os.listdir("/dev/shm") == shared
+    assert (tmp_path / "imports").read_text() == "imported\n"
+
+
+@pytest.mark.parametrize("loop", ["queue.fetch()", "sys.exit(7)"])
+def test_ctrl_c_and_exit_end_quietly(data, tmp_path, loop):
+    with running_script(data, tmp_path, loop) as (process, pids):
+        if "fetch" in loop:
+            os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=5)
+    assert not any(map(is_running, pids))
+    if "fetch" in loop:
+        assert errors.count("Traceback") == 1
+        assert errors.rstrip().endswith("KeyboardInterrupt")
+    else:
+        assert (process.returncode, errors) == (7, "")

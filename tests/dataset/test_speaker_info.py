@@ -1,0 +1,92 @@
+"""Loading who says what, and refusing tables that do not fit together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dataset.errors import InputError
+from dataset.speaker_info import TextColumn, load_speaker_info
+
+TABLES = {
+    "feats.scp": "a-1 x.ark:4\nb-1 x.ark:99\na-2 dir with space/y.ark:5\n",
+    "utt2num_frames": "a-1 100\na-2 200\nb-1 300\nz-9 50\n",
+    "spk2utt": "a a-1 a-2\nb b-1\n",
+    "spklist": "b 2\na 0\nabsent 1\n",
+}
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load_changed(**changes):
+        for name, text in TABLES.items():
+            text = changes.get(name.replace(".", "_"), text)
+            if isinstance(text, str):
+                text = text.encode()
+            if text is not None:
+                (tmp_path / name).write_bytes(text)
+        return load_speaker_info(str(tmp_path), str(tmp_path / "spklist"))
+
+    return load_changed
+
+
+def test_columns_are_in_the_order_of_feats_scp(load):
+    info = load()
+    assert info.num_speakers == 3  # one of them absent
+    assert list(info.utterance) == ["a-1", "b-1", "a-2"]
+    assert info.rxfilename[1] == "x.ark:99"
+    assert info.rxfilename[2] == "dir with space/y.ark:5"
+    assert info.num_frames.tolist() == [100, 300, 200]
+    assert info.label.tolist() == [0, 2, 0]
+    assert (info.num_frames.dtype, info.label.dtype) == (np.int64, np.int32)
+
+
+def test_tabs_blanks_and_line_ends_do_not_matter(load):
+    text = "a-1\tx.ark:4 \r\nb-1   x.ark:99\na-2 y.ark:5"
+    info = load(feats_scp=text, spklist="a\t1\nb  0\n")
+    assert [info.rxfilename[i] for i in range(3)] == ["x.ark:4", "x.ark:99", "y.ark:5"]
+    assert info.label.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"feats_scp": None}, ["cannot read", "feats.scp", "No such file"]),
+        ({"feats_scp": ""}, ["feats.scp is empty"]),
+        ({"feats_scp": "a-1\n"}, ["feats.scp", "two fields", "'a-1'"]),
+        ({"feats_scp": "a-1 x:1\n\n"}, ["feats.scp", "two fields"]),
+        ({"feats_scp": b"a-1 \xff:1\n"}, ["feats.scp", "UTF-8"]),
+        ({"feats_scp": "a-1 x:1\na-1 x:1\n"}, ["utterance a-1 is there twice"]),
+        (
+            {"feats_scp": TABLES["feats.scp"] + "c-1 x:1\nc-2 x:2\n"},
+            ["2 utterances of feats.scp", "utt2num_frames", "c-1", "fix_data_dir.sh"],
+        ),
+        (
+            {"feats_scp": "a-1 x.ark:4\n"},
+            ["2 utterances of", "spk2utt", "not in feats.scp", "first is a-2"],
+        ),
+        ({"utt2num_frames": "a-1 100\n"}, ["2 utterances", "utt2num_frames", "b-1"]),
+        ({"utt2num_frames": "a-1 0\n"}, ["positive number of frames", "'a-1 0'"]),
+        ({"utt2num_frames": "a-1 1.5\n"}, ["positive number of frames", "'a-1 1.5'"]),
+        ({"spk2utt": "a a-1 a-2\n"}, ["1 utterances of feats.scp", "spk2utt", "b-1"]),
+        ({"spk2utt": "a a-1 a-2\nb b-1 a-1\n"}, ["utterance a-1 is there twice"]),
+        ({"spklist": "a 0\n"}, ["1 speakers of", "not in the spklist: b"]),
+        ({"spklist": "a 0\nb 2\n"}, ["2 speakers should be 0 to 1", "1 is not among"]),
+        ({"spklist": "a 0\nb 0\n"}, ["1 is not among"]),
+        ({"spklist": "a 0\nb one\n"}, ["a speaker and its index", "'b one'"]),
+        ({"spklist": "a 0\na 1\nb 2\n"}, ["speaker a is there twice"]),
+        ({"spklist": ""}, ["spklist is empty"]),
+        ({"spklist": None}, ["cannot read", "spklist"]),
+    ],
+)
+def test_what_cannot_be_used_is_refused(load, changes, words):
+    with pytest.raises(InputError) as caught:
+        load(**changes)
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_text_column_holds_any_text():
+    strings = ["", "plain", "ä\u4e2d", "", "x" * 100000]
+    column = TextColumn(iter(strings))
+    assert len(column) == 5
+    assert [column[i] for i in range(5)] == strings
