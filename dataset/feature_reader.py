@@ -11,7 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dataset import compressed_matrix
+from dataset.compressed_matrix import (
+    HEADER_SIZE,
+    Header,
+    decode_rows,
+    parse_header,
+)
 from dataset.errors import InputError
 from dataset.kaldi_objects import read_matrix, to_single
 from dataset.kaldi_range import parse_range, split_range
@@ -32,14 +37,21 @@ class _Stored(NamedTuple):
     position: int
     rows: int
     cols: int
-    kind: np.dtype | compressed_matrix.Header
+    kind: np.dtype | Header
+
+    @property
+    def data_size(self) -> int:
+        """In bytes."""
+        if isinstance(self.kind, Header):
+            return self.kind.body_size
+        return self.rows * self.cols * self.kind.itemsize
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows start:stop as float32."""
         kind = self.kind
-        if isinstance(kind, compressed_matrix.Header):
+        if isinstance(kind, Header):
             body = np.frombuffer(self.map, np.uint8, kind.body_size, self.position)
-            return compressed_matrix.decode_rows(kind, body, start, stop)
+            return decode_rows(kind, body, start, stop)
         first = self.position + start * self.cols * kind.itemsize
         count = (stop - start) * self.cols
         rows = np.frombuffer(self.map, kind, count, first)
@@ -138,33 +150,30 @@ class FeatureReader:
 
 
 def _parse(archive: mmap.mmap, offset: int, token: bytes) -> _Stored:
+    """The matrix at `offset`, once it is certain that it is there."""
     try:
-        stored, size = _parse_header(archive, offset, token)
+        stored = _parse_header(archive, offset, token)
     except struct.error:
         raise InputError(f"truncated: no whole header at byte {offset}") from None
-    if stored.rows < 0 or stored.cols < 0 or stored.position + size > len(archive):
+    rows, cols = stored.rows, stored.cols
+    if rows < 0 or cols < 0 or stored.position + stored.data_size > len(archive):
         raise InputError(
-            f"truncated or damaged: byte {offset} begins a matrix of {stored.rows} x "
-            f"{stored.cols}, and the file ends at {len(archive)}"
+            f"truncated or damaged: byte {offset} begins a matrix of {rows} x {cols}, "
+            f"and the file ends at {len(archive)}"
         )
     return stored
 
 
-def _parse_header(
-    archive: mmap.mmap, offset: int, token: bytes
-) -> tuple[_Stored, int]:
-    """The matrix, and the size of its data in bytes."""
+def _parse_header(archive: mmap.mmap, offset: int, token: bytes) -> _Stored:
     if (element := _PLAIN.get(token)) is not None:
         _, rows, _, cols = _SIZES.unpack_from(archive, offset + 5)
-        data = offset + 5 + _SIZES.size
-        return _Stored(archive, data, rows, cols, element), rows * cols * element.itemsize
+        return _Stored(archive, offset + 5 + _SIZES.size, rows, cols, element)
     if (name := _COMPRESSED.get(token)) is not None:
         start = offset + 3 + len(name)
-        header = compressed_matrix.parse_header(name, archive, start)
-        data = start + compressed_matrix.HEADER_SIZE
-        return _Stored(archive, data, header.rows, header.cols, header), header.body_size
+        header = parse_header(name, archive, start)
+        return _Stored(archive, start + HEADER_SIZE, header.rows, header.cols, header)
     raise InputError(
-        f"expected a matrix (FM, DM, CM, CM2 or CM3) at byte {offset}, got {token[2:]!r}"
+        f"expected a matrix (FM, DM, CM, CM2, CM3) at byte {offset}, got {token[2:]!r}"
     )
 
 

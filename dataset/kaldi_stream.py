@@ -87,7 +87,9 @@ def _opener(
         return _standard_input() if reading else _standard_output()
     if is_pipe(name):
         if reading == name.startswith("|"):
-            wanted = "'command |' to read from" if reading else "'| command' to write to"
+            wanted = (
+                "'command |' to read from" if reading else "'| command' to write to"
+            )
             raise InputError(f"expected {wanted}, got '{name}'")
         return _read_pipe(name[:-1]) if reading else _write_pipe(name[1:])
     if reading:

@@ -21,6 +21,10 @@ from dataset.shared_ring import RingShape, SharedRing, create_shared_file
 
 _logger = logging.getLogger("kaldi")
 
+# Batches that a worker is told of at a time: enough to keep it busy between two calls
+# of take(), few enough that neither they nor the answers ever fill a socket's buffer.
+_AHEAD = 4
+
 # Seconds without a batch after which a warning says what is being waited for.
 _PATIENCE = 60.0
 
@@ -74,6 +78,7 @@ class WorkerPool:
     def __init__(self, num_workers: int, num_slots: int, slot_size: int) -> None:
         self.num_slots = num_slots
         shape = RingShape(num_workers, num_slots, slot_size)
+        self._waiting: deque[Task] = deque()  # not yet sent to any worker
         self._done: dict[int, Exception | None] = {}
         self._workers: list[_Worker] = []
         self._shapes: dict[int, tuple[int, int, int]] = {}
@@ -87,18 +92,14 @@ class WorkerPool:
             os.close(ring_fd)
 
     def submit(self, task: Task) -> None:
-        """Sends a batch to the worker with the fewest ones before it.
+        """Asks for a batch.
 
         Raises:
             RuntimeError: a worker has died.
         """
-        worker = min(self._workers, key=lambda worker: len(worker.tasks))
         self._shapes[task.step] = task.shape
-        worker.tasks.append(task)
-        try:
-            worker.connection.send(task)
-        except OSError:
-            raise self._death(worker) from None
+        self._waiting.append(task)
+        self._send()
 
     def take(self, step: int) -> np.ndarray:
         """Waits for a batch; a copy, so that its slot is free at once.
@@ -127,7 +128,20 @@ class WorkerPool:
         for worker in self._workers:
             if worker.connection in ready:
                 self._receive(worker)
+        self._send()
         return bool(ready)
+
+    def _send(self) -> None:
+        """Hands waiting tasks to the workers with the fewest ones before them."""
+        while self._waiting:
+            worker = min(self._workers, key=lambda worker: len(worker.tasks))
+            if len(worker.tasks) == _AHEAD:
+                return
+            worker.tasks.append(self._waiting.popleft())
+            try:
+                worker.connection.send(worker.tasks[-1])
+            except OSError:
+                raise self._death(worker) from None
 
     def _receive(self, worker: _Worker) -> None:
         try:

@@ -51,7 +51,7 @@ class EpochEnd(keras.callbacks.Callback):
     def __init__(self, run: RunDir, params: Params, valid_queue: KaldiDataSeqQueue):
         super().__init__()
         self.run = run
-        self.params = params
+        self.config = params
         self.valid_queue = valid_queue
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -61,13 +61,13 @@ class EpochEnd(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         started = time.monotonic()
         loss, eer = validate(
-            self.model, self.valid_queue, self.params.valid_max_iterations
+            self.model, self.valid_queue, self.config.valid_max_iterations
         )
         history = [*self.run.valid_losses()[:epoch], (loss, eer)]
         losses = [value for value, _ in history]
         rates = self._rates(losses)
         self.run.write_progress(history, rates[: epoch + 2])
-        save_checkpoint(self.model, self.run, self.params.keep_checkpoint_max)
+        save_checkpoint(self.model, self.run, self.config.keep_checkpoint_max)
         _logger.info(
             "epoch %d: validation loss %.4f, EER %.2f %%, in %.1f s",
             epoch,
@@ -76,19 +76,19 @@ class EpochEnd(keras.callbacks.Callback):
             time.monotonic() - started,
         )
         best_epoch = losses.index(min(losses))
-        if isinstance(self.params.learning_rate, str):
+        if isinstance(self.config.learning_rate, str):
             return
-        if rates[-1] < self.params.min_learning_rate - 1e-12:
-            self._stop(f"the learning rate fell below {self.params.min_learning_rate}")
-        elif epoch - best_epoch >= self.params.early_stop_epochs:
+        if rates[-1] < self.config.min_learning_rate - 1e-12:
+            self._stop(f"the learning rate fell below {self.config.min_learning_rate}")
+        elif epoch - best_epoch >= self.config.early_stop_epochs:
             self._stop(f"no better validation loss since epoch {best_epoch}")
 
     def _rates(self, losses: list[float]) -> list[float]:
-        listed = self.params.learning_rate_list()
+        listed = self.config.learning_rate_list()
         if listed is not None:
             return listed
         return halving_rates(
-            float(self.params.learning_rate), losses, self.params.reduce_lr_epochs
+            float(self.config.learning_rate), losses, self.config.reduce_lr_epochs
         )
 
     def _stop(self, why: str) -> None:
@@ -118,7 +118,7 @@ class StepEnd(keras.callbacks.Callback):
     ):
         super().__init__()
         self.run = run
-        self.params = params
+        self.config = params
         self.queue = queue
         self.step = self.first_step = first_step
 
@@ -134,21 +134,21 @@ class StepEnd(keras.callbacks.Callback):
                 f"Checkpoints kept: {self.run.checkpoints() or 'none'}. Lower the "
                 "learning rate or set clip_gradient"
             )
-        if self.step % self.params.show_training_progress == 0:
+        if self.step % self.config.show_training_progress == 0:
             self._log(logs)
-        every = self.params.save_checkpoints_steps
-        at_epoch_end = self.step % self.params.num_steps_per_epoch == 0
+        every = self.config.save_checkpoints_steps
+        at_epoch_end = self.step % self.config.num_steps_per_epoch == 0
         if self.step % every == 0 and not at_epoch_end:
-            save_checkpoint(self.model, self.run, self.params.keep_checkpoint_max)
+            save_checkpoint(self.model, self.run, self.config.keep_checkpoint_max)
 
     def _log(self, logs):
         now = time.monotonic()
         steps, seconds = self.step - self.mark_step, max(now - self.mark, 1e-9)
         waited = self.queue.wait_seconds - self.mark_wait
         batch = (
-            self.params.num_speakers_per_batch * self.params.num_segments_per_speaker
+            self.config.num_speakers_per_batch * self.config.num_segments_per_speaker
         )
-        total = self.params.num_epochs * self.params.num_steps_per_epoch
+        total = self.config.num_epochs * self.config.num_steps_per_epoch
         left = (
             (total - self.step) * (now - self.started) / (self.step - self.first_step)
         )

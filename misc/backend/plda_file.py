@@ -54,8 +54,8 @@ def _read(stream: Stream) -> Plda:
     expect_token(stream, "</Plda>")
     if not (transform.shape == (mean.size, mean.size) and psi.size == mean.size > 0):
         raise InputError(
-            f"expected a PLDA model of one dimension, got mean [{mean.size}], transform "
-            f"{list(transform.shape)}, psi [{psi.size}]"
+            f"expected a PLDA model of one dimension, got mean [{mean.size}], "
+            f"transform {list(transform.shape)}, psi [{psi.size}]"
         )
     if not all(np.isfinite(part).all() for part in (mean, transform, psi)):
         raise InputError("the PLDA model holds numbers that are not finite")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,16 @@ from dataset.kaldi_table import SequentialReader
 _LINES_AT_ONCE = 1 << 18
 
 
-class Embeddings(NamedTuple):
-    """A table in memory: the row of each key in `vectors`, float32 [N, dim]."""
+@dataclasses.dataclass(frozen=True)
+class Embeddings:
+    """A table in memory: the row of each key, and the vectors, float32 [N, dim]."""
 
-    index: dict[str, int]
+    rows: dict[str, int]
     vectors: npt.NDArray[np.float32]
+
+    def check_dim(self, dim: int) -> None:
+        """Raises an InputError, with an utterance, if the vectors are not of `dim`."""
+        check_embedding(next(iter(self.rows)), self.vectors[0], dim)
 
 
 def read_embeddings(rspecifier: str) -> Embeddings:
@@ -31,18 +36,18 @@ def read_embeddings(rspecifier: str) -> Embeddings:
         InputError: there is none, or one differs in dimension, is not finite or comes
             twice; names the utterance.
     """
-    index: dict[str, int] = {}
+    rows: dict[str, int] = {}
     vectors: list[npt.NDArray[np.float32]] = []
     with SequentialReader(rspecifier, "vector") as reader:
         for key, vector in reader:
-            if key in index:
+            if key in rows:
                 raise InputError(f"{rspecifier}: utterance {key} comes twice")
             check_embedding(key, vector, len(vectors[0]) if vectors else len(vector))
-            index[key] = len(vectors)
+            rows[key] = len(vectors)
             vectors.append(vector.astype(np.float32))
     if not vectors:
         raise InputError(f"No vector in {rspecifier}")
-    return Embeddings(index, np.stack(vectors))
+    return Embeddings(rows, np.stack(vectors))
 
 
 def check_embedding(key: str, vector: npt.NDArray, dim: int) -> None:

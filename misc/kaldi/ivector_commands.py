@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -37,7 +38,8 @@ table of the numbers of utterances, for PLDA scoring), or over all (2 arguments)
 Usage: ivector-mean [options] <spk2utt-rspecifier> <ivector-rspecifier> \\
          <ivector-wspecifier> [<num-utts-wspecifier>]
    or: ivector-mean [options] <ivector-rspecifier> <mean-wxfilename>
-e.g.: ivector-mean ark:data/spk2utt scp:xvector.scp ark:spk_xvector.ark ark,t:num_utts.ark
+e.g.: ivector-mean ark:data/spk2utt scp:xvector.scp ark:spk_xvector.ark \\
+         ark,t:num_utts.ark
   or: ivector-mean scp:xvector.scp mean.vec
 """,
     MeanOptions,
@@ -76,7 +78,7 @@ def _speaker_means(
         RandomAccessReader(ivector_rspecifier, "vector") as embeddings,
         SequentialReader(spk2utt_rspecifier, "tokens") as spk2utt,
         TableWriter(ivector_wspecifier, "vector") as mean_writer,
-        TableWriter(num_utts_wspecifier or "ark:/dev/null", "int") as count_writer,
+        TableWriter(num_utts_wspecifier or f"ark:{os.devnull}", "int") as count_writer,
     ):
         for speaker, utterances in spk2utt:
             vectors = embeddings_of(speaker, utterances, embeddings)
@@ -85,13 +87,12 @@ def _speaker_means(
             if not vectors:
                 num_failed += 1
                 continue
-            mean = np.mean(vectors, axis=0, dtype=np.float64)
-            mean_writer.write(speaker, mean.astype(np.float32))
+            mean_writer.write(speaker, np.mean(vectors, axis=0, dtype=np.float64))
             count_writer.write(speaker, len(vectors))
             num_done += 1
     log(
-        f"Averaged {num_utts} utterances of {num_done} speakers; {num_absent} utterances "
-        f"had no vector, {num_failed} speakers none at all"
+        f"Averaged {num_utts} utterances of {num_done} speakers; {num_absent} "
+        f"utterances had no vector, {num_failed} speakers none at all"
     )
     return 0 if num_done else 1
 
@@ -146,7 +147,9 @@ def ivector_normalize_length(
         if length == 0.0:
             warn(f"Utterance {key}: a vector of zeros, left as it is")
         ratios.append(length / np.sqrt(len(vector)) if options.scaleup else length)
-        return length_normalise(vector, options.scaleup) if options.normalize else vector
+        return (
+            length_normalise(vector, options.scaleup) if options.normalize else vector
+        )
 
     num_done = _map_table(rspecifier, wspecifier, normalise)
     if ratios:
@@ -203,7 +206,7 @@ def _subtract_own_mean(
         log(f"Norm of the mean: {np.linalg.norm(mean):.6g}")
     with TableWriter(wspecifier, "vector") as writer:
         for key, vector in entries:
-            writer.write(key, (vector - mean).astype(np.float32))
+            writer.write(key, vector - mean)
     return _finish(len(entries))
 
 
@@ -254,7 +257,7 @@ def _map_table(
     ):
         for key, vector in reader:
             result = function(key, vector.astype(np.float64))
-            writer.write(key, result.astype(np.float32))
+            writer.write(key, result)
             num_done += 1
     return num_done
 

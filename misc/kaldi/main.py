@@ -17,7 +17,24 @@ from misc.kaldi.command import COMMANDS, run
 MODULES: dict[str, tuple[str, ...]] = {
     "misc.kaldi.feat_commands": (),
     "misc.kaldi.wav_commands": (),
-    "misc.kaldi.ivector_commands": (),
+    "misc.kaldi.ivector_commands": (
+        "ivector-mean",
+        "ivector-normalize-length",
+        "ivector-subtract-global-mean",
+        "ivector-transform",
+        "transform-vec",
+        "ivector-compute-lda",
+    ),
+    "misc.kaldi.plda_commands": (
+        "ivector-compute-plda",
+        "ivector-copy-plda",
+        "ivector-adapt-plda",
+    ),
+    "misc.kaldi.scoring_commands": (
+        "ivector-plda-scoring",
+        "ivector-compute-dot-products",
+        "compute-eer",
+    ),
     "misc.kaldi.data_commands": (),
 }
 """Which module declares which commands."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 
 from dataset.errors import InputError
 from dataset.kaldi_table import RandomAccessReader, SequentialReader
@@ -62,7 +63,8 @@ def ivector_compute_plda(
 
 
 def _read_stats(spk2utt_rspecifier: str, ivector_rspecifier: str) -> PldaStats:
-    vectors, labels = [], []
+    vectors: list[npt.NDArray] = []
+    labels: list[int] = []
     num_speakers = num_listed = 0
     with (
         SequentialReader(spk2utt_rspecifier, "tokens") as spk2utt,
@@ -151,15 +153,15 @@ def ivector_adapt_plda(
     plda_wxfilename: str,
 ) -> int:
     plda = read_plda(plda_rxfilename)
-    index, vectors = read_embeddings(ivector_rspecifier)
-    check_embedding(next(iter(index)), vectors[0], plda.dim)
+    embeddings = read_embeddings(ivector_rspecifier)
+    embeddings.check_dim(plda.dim)
     adapted = adapt_plda(
         plda,
-        vectors,
+        embeddings.vectors,
         options.within_covar_scale,
         options.between_covar_scale,
         options.mean_diff_scale,
     )
     write_plda(plda_wxfilename, adapted, options.binary)
-    log(f"Adapted to {len(vectors)} vectors")
+    log(f"Adapted to {len(embeddings.vectors)} vectors")
     return 0

@@ -19,7 +19,6 @@ from misc.backend.plda_file import read_plda
 from misc.backend.scoring import score_pairs
 from misc.backend.trials import (
     Embeddings,
-    check_embedding,
     read_embeddings,
     read_scores_and_labels,
     read_trials,
@@ -77,7 +76,7 @@ def ivector_plda_scoring(
     enrol_points = _plda_coordinates(options, plda, enrol, counts)
     test_points = _plda_coordinates(options, plda, test, np.ones(1))
     return _score_trials(
-        (enrol.index, test.index),
+        (enrol.rows, test.rows),
         llr_factors(plda, enrol_points, test_points, counts),
         trials_rxfilename,
         scores_wxfilename,
@@ -87,10 +86,10 @@ def ivector_plda_scoring(
 def _counted(enrol: Embeddings, num_utts_rspecifier: str) -> tuple[Embeddings, Array]:
     """The enrolments whose number of utterances is known, and these numbers."""
     if not num_utts_rspecifier:
-        return enrol, np.ones(len(enrol.index))
+        return enrol, np.ones(len(enrol.rows))
     counts: dict[str, int] = {}
     with RandomAccessReader(num_utts_rspecifier, "int") as reader:
-        for speaker in enrol.index:
+        for speaker in enrol.rows:
             if speaker not in reader:
                 warn(f"Leaving out speaker {speaker}: no number of utterances")
                 continue
@@ -102,15 +101,15 @@ def _counted(enrol: Embeddings, num_utts_rspecifier: str) -> tuple[Embeddings, A
                 )
     if not counts:
         raise InputError(f"{num_utts_rspecifier} has none of the enrolled speakers")
-    rows = [enrol.index[speaker] for speaker in counts]
-    index = {speaker: row for row, speaker in enumerate(counts)}
-    return Embeddings(index, enrol.vectors[rows]), np.array(list(counts.values()), float)
+    kept = [enrol.rows[speaker] for speaker in counts]
+    rows = {speaker: row for row, speaker in enumerate(counts)}
+    return Embeddings(rows, enrol.vectors[kept]), np.array(list(counts.values()), float)
 
 
 def _plda_coordinates(
     options: PldaScoringOptions, plda: Plda, table: Embeddings, counts: Array
 ) -> Array:
-    check_embedding(next(iter(table.index)), table.vectors[0], plda.dim)
+    table.check_dim(plda.dim)
     return transform_embeddings(
         plda,
         table.vectors,
@@ -123,11 +122,11 @@ def _plda_coordinates(
 @command(
     "ivector-compute-dot-products",
     """
-Scores trials by the dot product of their vectors: by the cosine if these have the length
-1. A trial with an unknown key is left out, with a warning.
+Scores trials by the dot product of their vectors: by the cosine if these have length 1.
+A trial with an unknown key is left out, with a warning.
 
-Usage: ivector-compute-dot-products [options] <trials-rxfilename> <ivector1-rspecifier> \\
-         <ivector2-rspecifier> <scores-wxfilename>
+Usage: ivector-compute-dot-products [options] <trials-rxfilename> \\
+         <ivector1-rspecifier> <ivector2-rspecifier> <scores-wxfilename>
 e.g.: ivector-compute-dot-products "cut -d' ' -f1,2 trials |" \\
          'ark:ivector-normalize-length --scaleup=false scp:xvector.scp ark:- |' \\
          'ark:ivector-normalize-length --scaleup=false scp:xvector.scp ark:- |' scores
@@ -143,11 +142,9 @@ def ivector_compute_dot_products(
 ) -> int:
     first = read_embeddings(first_rspecifier)
     second = read_embeddings(second_rspecifier)
-    check_embedding(
-        next(iter(second.index)), second.vectors[0], first.vectors.shape[1]
-    )
+    second.check_dim(first.vectors.shape[1])
     return _score_trials(
-        (first.index, second.index),
+        (first.rows, second.rows),
         (first.vectors.astype(np.float64), second.vectors.astype(np.float64)),
         trials_rxfilename,
         scores_wxfilename,
@@ -163,7 +160,7 @@ def _score_trials(
     """Writes `key1 key2 score` for each trial: the product of the keys' factors."""
     unknown: set[str] = set()
     num_trials = num_done = 0
-    total = total_square = 0.0
+    total = total_square = np.float64(0.0)
     with open_or_fd(scores_wxfilename, "wb") as stream:
         for trials in read_trials(trials_rxfilename):
             rows = np.array([indices[0].get(first, -1) for first, _ in trials])
@@ -211,8 +208,9 @@ def _format_scores(trials: Iterable[list[str]], scores: Array) -> bytes:
 @command(
     "compute-eer",
     """
-Computes the equal error rate of scores and prints it in per cent to the standard output,
-its threshold to the log. Each line of the input is a score and `target` or `nontarget`.
+Computes the equal error rate of scores and prints it in per cent to the standard
+output, its threshold to the log. Each line of the input is a score and `target` or
+`nontarget`.
 
 Usage: compute-eer <scores-rxfilename>
 e.g.: paste -d' ' scores trials | awk '{print $3, $6}' | compute-eer -

@@ -28,7 +28,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--c-fa", type=float, default=1, help="Cost of a false alarm")
     add("scores_filename", help="Scores, lines of the form <utt1> <utt2> <score>")
     add(
-        "trials_filename", help="Trials, lines of the form <utt1> <utt2> target|nontarget"
+        "trials_filename",
+        help="Trials, lines of the form <utt1> <utt2> target|nontarget",
     )
     return parser.parse_args()
 

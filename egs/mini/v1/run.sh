@@ -1,0 +1,213 @@
+#!/usr/bin/env bash
+# From wav files to an EER, on a corpus that anyone has: README.md beside this file.
+set -euo pipefail
+
+stage=0
+stop_stage=10
+nj=2
+data=data
+exp=exp
+corpus=          # a folder with data/{train,eval}; empty: the recipe makes its speech
+seed=1
+config=          # empty: nnet_conf/tdnn_synthetic.json, or tdnn_corpus.json with --corpus
+speeds=          # copies at these speeds are new speakers; empty: none, or "0.9 1.1"
+train_speakers=120
+eval_speakers=30
+min_len=100      # frames; shorter utterances are not trained on
+min_num_utts=3   # speakers with fewer, copies counted, are not trained on
+valid_speakers=20
+lda_dim=         # empty: 150, or 200 with --corpus
+lda_factor=0.5   # share of the total covariance in the LDA's within-class covariance
+
+. ./cmd.sh
+. ./path.sh
+. utils/parse_options.sh
+
+if [ $# -ne 0 ]; then
+  echo "Usage: $0 [--stage n] [--stop-stage n] [--nj n] [--data dir] [--exp dir]" \
+    "[--corpus dir] [--seed n] [--config json]" >&2
+  exit 1
+fi
+
+if [ -n "${KALDI_ROOT:-}" ]; then
+  echo "$0: using Kaldi in $KALDI_ROOT"
+else
+  echo "$0: KALDI_ROOT is not set: using the embedded commands in misc/kaldi"
+fi
+if [ -n "$corpus" ]; then
+  : "${config:=nnet_conf/tdnn_corpus.json}" "${lda_dim:=200}" "${speeds:=0.9 1.1}"
+else
+  : "${config:=nnet_conf/tdnn_synthetic.json}" "${lda_dim:=150}"
+fi
+nnetdir=$exp/$(basename "$config" .json)
+mkdir -p "$data" "$exp"
+
+started=0
+begin() { # begin <stage> <what it does>: whether the stage is to be run
+  [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] || return 1
+  finish
+  started=$SECONDS running=$1
+  echo "$(date +%T) stage $1: $2"
+}
+finish() { # says how long the stage before took
+  [ -z "${running:-}" ] || echo "         stage $running took $((SECONDS - started)) s"
+  running=
+}
+trap 'status=$?; [ $status -eq 0 ] || echo "$0: stage ${running:-?} failed" >&2' EXIT
+
+if begin 0 "data"; then
+  if [ -z "$corpus" ]; then
+    corpus=$data/speech
+    local/make_speech.py --seed "$seed" --nj "$nj" --train-speakers "$train_speakers" \
+      --eval-speakers "$eval_speakers" "$corpus"
+  fi
+  local/make_noise.py --seed "$seed" "$data/noise"
+  local/prepare_corpus.py "$corpus" "$data"
+  for name in train eval; do
+    utils/fix_data_dir.sh "$data/$name"
+  done
+fi
+
+if begin 1 "MFCC and energy VAD"; then
+  for name in train eval; do
+    steps/make_mfcc.sh --write-utt2num-frames true --write-utt2dur true \
+      --mfcc-config conf/mfcc.conf --nj "$nj" --cmd "$train_cmd" \
+      "$data/$name" "$exp/make_mfcc" "$data/mfcc"
+    utils/fix_data_dir.sh "$data/$name"
+    sid/compute_vad_decision.sh --nj "$nj" --cmd "$train_cmd" --vad-config conf/vad.conf \
+      "$data/$name" "$exp/make_vad" "$data/mfcc"
+    utils/fix_data_dir.sh "$data/$name"
+  done
+fi
+
+if begin 2 "augmentation: speeds, reverberation, noise, babble, and their MFCC"; then
+  sources=("$data/train")
+  for speed in $speeds; do
+    utils/data/perturb_data_dir_speed.sh "$speed" "$data/train" "$data/train_sp$speed"
+    steps/make_mfcc.sh --write-utt2num-frames true --write-utt2dur true \
+      --mfcc-config conf/mfcc.conf --nj "$nj" --cmd "$train_cmd" \
+      "$data/train_sp$speed" "$exp/make_mfcc" "$data/mfcc"
+    utils/fix_data_dir.sh "$data/train_sp$speed"
+    sid/compute_vad_decision.sh --nj "$nj" --cmd "$train_cmd" --vad-config conf/vad.conf \
+      "$data/train_sp$speed" "$exp/make_vad" "$data/mfcc"
+    sources+=("$data/train_sp$speed")
+  done
+  utils/combine_data.sh "$data/train_clean" "${sources[@]}"
+
+  # Copies keep the frames of the original, so they keep its voice activity.
+  steps/data/reverberate_data_dir.py --rir-set-parameters "1.0, $data/noise/rir_list" \
+    --speech-rvb-probability 1 --pointsource-noise-addition-probability 0 \
+    --isotropic-noise-addition-probability 0 --num-replications 1 \
+    --source-sampling-rate 16000 --random-seed "$seed" \
+    "$data/train_clean" "$data/train_rvb"
+  utils/copy_data_dir.sh --utt-suffix -reverb "$data/train_rvb" "$data/train_reverb"
+  steps/data/augment_data_dir.py --utt-suffix noise --fg-interval 1 \
+    --fg-snrs "15:10:5:0" --fg-noise-dir "$data/noise/noise" --random-seed "$seed" \
+    "$data/train_clean" "$data/train_noise"
+  steps/data/augment_data_dir.py --utt-suffix babble --bg-snrs "20:17:15:13" \
+    --num-bg-noises "3:4:5:6:7" --bg-noise-dir "$data/train" --random-seed "$seed" \
+    "$data/train_clean" "$data/train_babble"
+  utils/combine_data.sh "$data/train_aug" "$data/train_reverb" "$data/train_noise" \
+    "$data/train_babble"
+  steps/make_mfcc.sh --write-utt2num-frames true --mfcc-config conf/mfcc.conf \
+    --nj "$nj" --cmd "$train_cmd" "$data/train_aug" "$exp/make_mfcc" "$data/mfcc"
+  utils/fix_data_dir.sh "$data/train_aug"
+  utils/combine_data.sh "$data/train_combined" "$data/train_clean" "$data/train_aug"
+  utils/fix_data_dir.sh "$data/train_combined"
+fi
+
+if begin 3 "sliding CMVN and voiced frames"; then
+  local/nnet3/xvector/prepare_feats_for_egs.sh --nj "$nj" --cmd "$train_cmd" \
+    "$data/train_combined" "$data/train_no_sil" "$data/no_sil"
+  utils/fix_data_dir.sh "$data/train_no_sil"
+fi
+
+if begin 4 "without short utterances and speakers with few"; then
+  awk -v n="$min_len" '$2 > n {print $1}' "$data/train_no_sil/utt2num_frames" \
+    >"$data/long_utts"
+  utils/subset_data_dir.sh --utt-list "$data/long_utts" "$data/train_no_sil" \
+    "$data/train_long"
+  awk -v n="$min_num_utts" 'NF > n {print $1}' "$data/train_long/spk2utt" \
+    >"$data/able_spks"
+  utils/subset_data_dir.sh --spk-list "$data/able_spks" "$data/train_long" \
+    "$data/train_able"
+  echo "         $(wc -l <"$data/train_no_sil/utt2spk") utterances and" \
+    "$(wc -l <"$data/train_no_sil/spk2utt") speakers before," \
+    "$(wc -l <"$data/train_able/utt2spk") and $(wc -l <"$data/able_spks") after"
+fi
+
+if begin 5 "validation set and spklist"; then
+  # A recording is held out with all its copies: none of them is trained on.
+  utils/filter_scp.pl "$data/train_able/utt2spk" "$data/train/utt2spk" |
+    utils/utt2spk_to_spk2utt.pl >"$data/clean_spk2utt"
+  "$TF_KALDI_ROOT/misc/tools/sample_validset_spk2utt.py" --seed "$seed" \
+    "$valid_speakers" 1 "$data/clean_spk2utt" >"$data/held_out_spk2utt"
+  awk -v train="$data/utts_softmax_train" -v valid="$data/utts_valid" '
+    NR == FNR { held[$2]; next }
+    { recording = $1
+      sub(/^sp[0-9.]+-/, "", recording)
+      sub(/-(reverb|noise|babble)$/, "", recording)
+      print $1 > ((recording in held) ? valid : train) }
+    ' "$data/held_out_spk2utt" "$data/train_able/utt2spk"
+  for name in softmax_train valid; do
+    utils/subset_data_dir.sh --utt-list "$data/utts_$name" "$data/train_able" \
+      "$data/$name"
+  done
+  awk '{print $1, NR - 1}' "$data/softmax_train/spk2utt" >"$data/softmax_train/spklist"
+fi
+
+if begin 6 "training; log: $nnetdir/log/train_nnet.log"; then
+  nnet/run_train_nnet.sh --cmd "$cuda_cmd" --overrides "seed=$seed" "$config" \
+    "$data/softmax_train" "$data/softmax_train/spklist" \
+    "$data/valid" "$data/softmax_train/spklist" "$nnetdir"
+  tail -n 1 "$nnetdir/nnet/valid_loss" | awk '{printf "         after epoch %d:\
+ validation loss %.3f, EER %.2f %%\n", $1, $2, 100 * $3}'
+fi
+
+if begin 7 "embeddings"; then
+  for name in train_combined eval; do
+    nnet/run_extract_embeddings.sh --cmd "$train_cmd" --nj "$nj" --checkpoint last \
+      "$nnetdir" "$data/$name" "$nnetdir/$name"
+  done
+fi
+
+trials=$data/eval/trials
+train=$nnetdir/train_combined
+eval="scp:$nnetdir/eval/xvector.scp"
+pairs="cut -d' ' -f1,2 $trials |"
+if begin 8 "cosine, after subtracting the mean of the training set"; then
+  $train_cmd "$nnetdir/scores/log/mean.log" \
+    ivector-mean "scp:$train/xvector.scp" "$train/mean.vec"
+  centred="ark:ivector-subtract-global-mean $train/mean.vec $eval ark:- |"
+  centred="$centred ivector-normalize-length --scaleup=false ark:- ark:- |"
+  $train_cmd "$nnetdir/scores/log/cosine.log" \
+    ivector-compute-dot-products "$pairs" "$centred" "$centred" \
+    "$nnetdir/scores/cosine"
+fi
+
+if begin 9 "LDA and PLDA"; then
+  $train_cmd "$nnetdir/scores/log/lda.log" \
+    ivector-compute-lda --total-covariance-factor="$lda_factor" --dim="$lda_dim" \
+    "ark:ivector-subtract-global-mean scp:$train/xvector.scp ark:- |" \
+    "ark:$data/train_combined/utt2spk" "$train/transform.mat"
+  $train_cmd "$nnetdir/scores/log/plda.log" \
+    ivector-compute-plda "ark:$data/train_combined/spk2utt" \
+    "ark:ivector-subtract-global-mean scp:$train/xvector.scp ark:- | transform-vec $train/transform.mat ark:- ark:- | ivector-normalize-length ark:- ark:- |" \
+    "$train/plda"
+  projected="ark:ivector-subtract-global-mean $train/mean.vec $eval ark:- |"
+  projected="$projected transform-vec $train/transform.mat ark:- ark:- |"
+  projected="$projected ivector-normalize-length ark:- ark:- |"
+  unit="$projected ivector-normalize-length --scaleup=false ark:- ark:- |"
+  $train_cmd "$nnetdir/scores/log/lda_cosine.log" \
+    ivector-compute-dot-products "$pairs" "$unit" "$unit" "$nnetdir/scores/lda_cosine"
+  $train_cmd "$nnetdir/scores/log/plda_scoring.log" \
+    ivector-plda-scoring --normalize-length=true "$train/plda" \
+    "$projected" "$projected" "$pairs" "$nnetdir/scores/plda"
+fi
+
+if begin 10 "EER, minDCF and the DET curve"; then
+  local/report.py --det "$nnetdir/det.png" "$trials" cosine="$nnetdir/scores/cosine" \
+    LDA+cosine="$nnetdir/scores/lda_cosine" PLDA="$nnetdir/scores/plda" |
+    tee "$nnetdir/results.txt"
+fi
+finish

@@ -1,0 +1,104 @@
+"""Params: every fault is refused at once, with the key's name."""
+
+import json
+
+import pytest
+import toy
+
+from dataset.errors import InputError
+from misc.params import Params
+
+
+def load(tmp_path, *overrides, **changes):
+    return Params.from_json(
+        str(toy.write_config(tmp_path / "c.json", **changes)), overrides
+    )
+
+
+def test_reads_defaults_and_casts(tmp_path):
+    params = load(tmp_path, weight_l2_regularizer=1)
+    assert params.embedding_node == "tdnn6_dense"
+    assert params.weight_l2_regularizer == 1.0
+    assert isinstance(params.weight_l2_regularizer, float)
+
+
+def test_written_json_reads_back_equal(tmp_path):
+    params = load(tmp_path)
+    (tmp_path / "again.json").write_text(params.to_json())
+    assert Params.from_json(str(tmp_path / "again.json")) == params
+
+
+def test_comments_are_allowed(tmp_path):
+    assert load(tmp_path, **{"Note": "a", "?momentum": 1}) == load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"num_epoch": 3}, "unknown key 'num_epoch'; did you mean 'num_epochs'?"),
+        ({"seed": None}, "key 'seed' is missing"),
+        ({"seed": "1"}, "'seed': expected int, got \"1\""),
+        ({"seed": True}, "'seed': expected int, got true"),
+        ({"num_epochs": 0}, "'num_epochs': must be at least 1, got 0"),
+        ({"optimizer": "sdg"}, "expected one of sgd, momentum, adam, got 'sdg'"),
+        ({"momentum": 0.9}, "'momentum' has no use with optimizer = \"adam\""),
+        ({"optimizer": "momentum"}, "key 'momentum' is missing: optimizer"),
+        ({"amsoftmax_m": 0.2}, "'amsoftmax_m' has no use with loss_func"),
+        ({"loss_func": "additive_margin_softmax"}, "'amsoftmax_m' is missing"),
+        ({"feature_norm": True}, "key 'feature_scaling_factor' is missing"),
+        ({"min_segment_len": 99}, "'min_segment_len' = 99 is above"),
+        ({"learning_rate": "none.txt"}, "none.txt: No such file"),
+        ({"learning_rate": 0}, "'learning_rate': must be above 0"),
+        ({"weight_l2_regularizer": float("nan")}, "must be at least 0"),
+    ],
+)
+def test_faults(tmp_path, changes, words):
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, **changes)
+    assert words in str(caught.value)
+    assert "c.json" in str(caught.value) or "none.txt" in str(caught.value)
+
+
+def test_all_faults_are_listed(tmp_path):
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, sed=1, num_epochs="x")
+    assert "'sed'" in str(caught.value) and "'num_epochs'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("", "not valid JSON"),
+        ("[1]", "expected an object"),
+        ('{"seed": 1, "seed": 2}', "given twice: seed"),
+    ],
+)
+def test_broken_files(tmp_path, text, words):
+    path = tmp_path / "c.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        Params.from_json(str(path))
+
+
+def test_overrides(tmp_path):
+    params = load(tmp_path, "seed=7", "optimizer=sgd", "use_nesterov=true")
+    assert (params.seed, params.optimizer, params.use_nesterov) == (7, "sgd", True)
+    with pytest.raises(InputError, match="expected key=value"):
+        load(tmp_path, "seed")
+
+
+def test_learning_rate_file_is_sought_beside_the_configuration(tmp_path):
+    (tmp_path / "rates").write_text("0.1\n0.05\n")
+    assert load(tmp_path, learning_rate="rates").learning_rate_list() == [0.1, 0.05]
+    with pytest.raises(InputError, match="2 learning rates for num_epochs = 3"):
+        load(tmp_path, learning_rate="rates", num_epochs=3)
+
+
+def test_shipped_configurations_are_valid():
+    from pathlib import Path
+
+    paths = sorted(Path(__file__).parents[2].glob("nnet_conf/*/*.json"))
+    assert paths
+    for path in paths:
+        Params.from_json(str(path))
+        assert json.loads(path.read_text())

@@ -1,0 +1,97 @@
+"""The run folder: the original's files, and nothing half-written."""
+
+import os
+
+import pytest
+import toy
+
+from dataset.errors import InputError
+from misc.params import Params
+from misc.run_dir import RunDir, halving_rates, write_text, write_whole
+
+
+@pytest.fixture
+def run(tmp_path):
+    params = Params.from_json(str(toy.write_config(tmp_path / "c.json")))
+    run = RunDir(str(tmp_path / "model"))
+    run.create(params, feature_dim=5, num_speakers=6)
+    return run
+
+
+def add(run, step, keep=2):
+    write_text(run.model_file(step), "weights")
+    run.add_checkpoint(step, keep)
+
+
+def test_small_files(run):
+    assert run.number("feature_dim") == 5
+    assert run.number("num_speakers") == 6
+    assert run.params().num_steps_per_epoch == 5
+
+
+def test_checkpoints_are_listed_and_old_ones_deleted(run):
+    for step in (5, 10, 15):
+        add(run, step)
+    assert run.checkpoints() == [10, 15]
+    assert not os.path.exists(run.model_file(5))
+    assert run.choose_checkpoint() == 15
+
+
+def test_the_best_is_kept_however_old(run):
+    run.write_progress([(1.0, 0.1), (2.0, 0.2), (3.0, 0.3)], [0.1] * 4)
+    for step in (5, 10, 15):
+        add(run, step, keep=1)
+    assert run.checkpoints() == [5, 15]
+    assert run.choose_checkpoint("-1") == 5
+    assert run.choose_checkpoint("15") == 15
+
+
+def test_choices_that_are_not_there(run):
+    with pytest.raises(InputError, match="no checkpoint"):
+        run.choose_checkpoint()
+    add(run, 5)
+    for which in ("7", "best"):
+        with pytest.raises(InputError, match=which):
+            run.choose_checkpoint(which)
+
+
+def test_progress_files(run):
+    run.write_progress([(1.5, 0.25)], [0.01, 0.005])
+    with open(run.file("valid_loss")) as stream:
+        assert stream.read() == "0 1.500000 0.250000\n"
+    with open(run.file("learning_rate")) as stream:
+        assert stream.read() == "0 0.01000000\n1 0.00500000\n"
+
+
+def test_a_new_run_moves_the_old_one_away(run):
+    add(run, 5)
+    run.create(run.params(), 5, 6)
+    assert run.checkpoints() == []
+    backup = os.path.join(os.path.dirname(run.path), ".backup", "nnet")
+    assert os.path.exists(os.path.join(backup, "model-5.keras"))
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = str(tmp_path / "file.txt")
+    write_text(path, "old")
+
+    def fail(name):
+        write_text(name, "half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError):
+        write_whole(path, fail)
+    assert os.listdir(tmp_path) == ["file.txt"]
+    with open(path) as stream:
+        assert stream.read() == "old"
+
+
+@pytest.mark.parametrize(
+    "losses, rates",
+    [  # what the original's script did with these losses
+        ([5, 6, 6, 6, 6, 6], [4, 4, 4, 2, 2, 1, 1]),
+        ([5, 4, 3, 2], [4, 4, 4, 4, 4]),
+    ],
+)
+def test_halving(losses, rates):
+    assert halving_rates(4, losses, patience=2) == rates

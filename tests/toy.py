@@ -1,0 +1,65 @@
+"""Tiny data for tests: speakers whose features differ, as a Kaldi data directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from dataset.kaldi_table import TableWriter
+
+CONFIG = {
+    "seed": 3,
+    "network_type": "tdnn",
+    "num_nodes_frame_layers": 16,
+    "num_nodes_pooling_layer": 24,
+    "num_nodes_last_layer": 16,
+    "last_layer_linear": True,
+    "pooling_type": "statistics_pooling",
+    "batchnorm_momentum": 0.9,
+    "weight_l2_regularizer": 1e-4,
+    "loss_func": "softmax",
+    "optimizer": "adam",
+    "learning_rate": 0.01,
+    "num_epochs": 2,
+    "num_steps_per_epoch": 5,
+    "num_speakers_per_batch": 4,
+    "num_segments_per_speaker": 2,
+    "min_segment_len": 20,
+    "max_segment_len": 30,
+    "num_parallel_datasets": 0,
+}
+
+
+def write_config(path: Path, **changes) -> Path:
+    """CONFIG as a JSON file, with some keys changed; None removes one."""
+    values = {k: v for k, v in (CONFIG | changes).items() if v is not None}
+    path.write_text(json.dumps(values))
+    return path
+
+
+def write_data_dir(
+    folder: Path, num_speakers: int = 6, num_utts: int = 4, dim: int = 5, seed: int = 0
+) -> Path:
+    """A data directory of float features, 40 to 60 frames, with its spklist."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    utt2spk, num_frames = [], []
+    with TableWriter(f"ark,scp:{folder}/feats.ark,{folder}/feats.scp", "matrix") as out:
+        for speaker in range(num_speakers):
+            colour = np.random.default_rng(speaker).normal(size=dim)
+            for utt in range(num_utts):
+                frames = int(rng.integers(40, 61))
+                name = f"s{speaker}-u{utt}"
+                features = rng.normal(size=(frames, dim)) * (1 + abs(colour)) + colour
+                out.write(name, features.astype(np.float32))
+                utt2spk.append(f"{name} s{speaker}\n")
+                num_frames.append(f"{name} {frames}\n")
+    (folder / "utt2spk").write_text("".join(utt2spk))
+    (folder / "utt2num_frames").write_text("".join(num_frames))
+    speakers = range(num_speakers)
+    utts = {s: " ".join(f"s{s}-u{u}" for u in range(num_utts)) for s in speakers}
+    (folder / "spk2utt").write_text("".join(f"s{s} {utts[s]}\n" for s in speakers))
+    (folder / "spklist").write_text("".join(f"s{s} {s}\n" for s in speakers))
+    return folder
