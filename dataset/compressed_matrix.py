@@ -66,10 +66,10 @@ def parse_header(token: bytes, buffer: Any, offset: int = 0) -> Header:
         InputError: the sizes make no sense.
     """
     header = Header(token, *_HEADER.unpack_from(buffer, offset))
-    if header.rows < 0 or header.cols < 0:
+    if header.rows < 0 or header.cols < (header.rows > 0):
         raise InputError(
             f"compressed matrix with {header.rows} rows and {header.cols} columns: "
-            "the file is damaged"
+            "damaged"
         )
     return header
 
@@ -86,7 +86,7 @@ def decode_rows(header: Header, body: np.ndarray, start: int, stop: int) -> np.n
         float32 [stop - start, cols].
     """
     if not header.rows or not header.cols:
-        return np.zeros((0, 0), np.float32)
+        return np.zeros((0, header.cols), np.float32)
     if header.token == b"CM":
         return _decode_by_columns(header, body, start, stop)
     element = _ELEMENTS[header.token]

@@ -50,7 +50,7 @@ class _SegmentQueue:
         first_step: int = 0,
     ) -> None:
         if num_parallel < 0:
-            raise InputError(f"the number of workers is {num_parallel}, below 0")
+            raise InputError(f"num_parallel_datasets is {num_parallel}, below 0")
         if max_qsize < 1:
             raise InputError(f"max_queue_size must be at least 1, got {max_qsize}")
         if first_step < 0:

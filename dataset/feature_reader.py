@@ -35,27 +35,20 @@ class _Stored(NamedTuple):
 
     map: mmap.mmap
     position: int
+    size: int
     rows: int
     cols: int
     kind: np.dtype | Header
-
-    @property
-    def data_size(self) -> int:
-        """In bytes."""
-        if isinstance(self.kind, Header):
-            return self.kind.body_size
-        return self.rows * self.cols * self.kind.itemsize
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows start:stop as float32."""
         kind = self.kind
         if isinstance(kind, Header):
-            body = np.frombuffer(self.map, np.uint8, kind.body_size, self.position)
+            body = np.frombuffer(self.map, np.uint8, self.size, self.position)
             return decode_rows(kind, body, start, stop)
         first = self.position + start * self.cols * kind.itemsize
-        count = (stop - start) * self.cols
-        rows = np.frombuffer(self.map, kind, count, first)
-        return to_single(rows, copy=True).reshape(stop - start, self.cols)
+        rows = np.ndarray((stop - start, self.cols), kind, self.map, first)
+        return to_single(rows, copy=True)
 
 
 class _Whole:
@@ -155,8 +148,8 @@ def _parse(archive: mmap.mmap, offset: int, token: bytes) -> _Stored:
         stored = _parse_header(archive, offset, token)
     except struct.error:
         raise InputError(f"truncated: no whole header at byte {offset}") from None
-    rows, cols = stored.rows, stored.cols
-    if rows < 0 or cols < 0 or stored.position + stored.data_size > len(archive):
+    _, position, size, rows, cols, _ = stored
+    if rows < 0 or cols < (rows > 0) or position + size > len(archive):
         raise InputError(
             f"truncated or damaged: byte {offset} begins a matrix of {rows} x {cols}, "
             f"and the file ends at {len(archive)}"
@@ -165,13 +158,20 @@ def _parse(archive: mmap.mmap, offset: int, token: bytes) -> _Stored:
 
 
 def _parse_header(archive: mmap.mmap, offset: int, token: bytes) -> _Stored:
+    start = offset + len(token)
     if (element := _PLAIN.get(token)) is not None:
-        _, rows, _, cols = _SIZES.unpack_from(archive, offset + 5)
-        return _Stored(archive, offset + 5 + _SIZES.size, rows, cols, element)
+        mark, rows, same_mark, cols = _SIZES.unpack_from(archive, start)
+        if mark != 4 or same_mark != 4:
+            raise InputError(f"damaged: no matrix sizes at byte {start}")
+        size = rows * cols * element.itemsize
+        return _Stored(archive, start + _SIZES.size, size, rows, cols, element)
     if (name := _COMPRESSED.get(token)) is not None:
         start = offset + 3 + len(name)
         header = parse_header(name, archive, start)
-        return _Stored(archive, start + HEADER_SIZE, header.rows, header.cols, header)
+        rows, cols = header.rows, header.cols
+        return _Stored(
+            archive, start + HEADER_SIZE, header.body_size, rows, cols, header
+        )
     raise InputError(
         f"expected a matrix (FM, DM, CM, CM2, CM3) at byte {offset}, got {token[2:]!r}"
     )

@@ -40,6 +40,7 @@ from dataset.kaldi_stream import (
     split_offset,
 )
 from dataset.kaldi_tokens import (
+    decode_word,
     expect_token,
     read_binary_flag,
     read_float,
@@ -107,9 +108,13 @@ def read_object(source: Source, read: Callable[[Stream], Any], key: str = "") ->
     extent = None
     if isinstance(source, (str, os.PathLike)):
         source, extent = split_range(os.fspath(source))
-    with open_or_fd(source) as stream, located(describe(source, key)):
+    with located(_entry(key)), open_or_fd(source) as stream, located(describe(source)):
         value = read(stream)
         return take_range(value, extent) if extent is not None else value
+
+
+def _entry(key: str) -> str:
+    return f"key {key}" if key else ""
 
 
 def write_mat(
@@ -219,16 +224,14 @@ def _read_scp(source: Source, read: Callable[[Stream], Any]) -> Entries:
 def read_script(stream: Stream, where: str) -> Iterator[tuple[str, str]]:
     """The lines `key rxfilename` of an open script file; blank lines do no harm."""
     for number, line in enumerate(stream, 1):
-        try:
-            words = line.decode().split(None, 1)
-        except UnicodeDecodeError:
-            raise InputError(f"{where}:{number}: expected text in UTF-8") from None
-        if len(words) == 1:
-            raise InputError(
-                f"{where}:{number}: expected 'key rxfilename', got '{words[0][:80]}'"
-            )
-        if words:
-            yield words[0], words[1].strip()
+        words = line.strip().split(None, 1)
+        with located(f"{where}:{number}"):
+            if len(words) == 1:
+                word = decode_word(words[0])
+                raise InputError(f"expected 'key rxfilename', got '{word[:80]}'")
+            entry = [decode_word(word) for word in words]
+        if entry:
+            yield entry[0], entry[1]
 
 
 class ObjectReader:
@@ -264,11 +267,22 @@ class ObjectReader:
         path, offset = split_offset(name)
         if path == name:
             return read_object(rxfilename, self._read, key)
+        with located(_entry(key)):
+            stream = self._open(path)
+            with located(rxfilename):
+                value = self._read_at(stream, offset)
+                return take_range(value, extent) if extent is not None else value
+
+    def _open(self, path: str) -> Stream:
         if self._stream is None or path != self._path:
             self.close()
             self._stream = self._archive.enter_context(open_or_fd(path))
             self._path = path
-        with located(describe(name, key)):
-            self._stream.seek(offset)
-            value = self._read(self._stream)
-            return take_range(value, extent) if extent is not None else value
+        return self._stream
+
+    def _read_at(self, stream: Stream, offset: int) -> Any:
+        try:
+            stream.seek(offset)
+        except OSError as error:
+            raise InputError(f"cannot go to byte {offset}: {error.strerror}") from None
+        return self._read(stream)

@@ -15,6 +15,7 @@ from dataset import compressed_matrix
 from dataset.errors import InputError
 from dataset.kaldi_stream import Stream, read_exactly
 from dataset.kaldi_tokens import (
+    decode_word,
     parse_float,
     parse_int,
     read_binary_flag,
@@ -48,7 +49,7 @@ def read_matrix_body(stream: Stream, binary: bool) -> np.ndarray:
         return _read_compressed(stream, token)
     element = _element_type(token, b"M", "FM, DM, CM, CM2 or CM3")
     rows, cols = read_int32(stream, True), read_int32(stream, True)
-    if rows < 0 or cols < 0 or (rows and not cols):
+    if rows < 0 or cols < (rows > 0):
         raise InputError(f"matrix with {rows} rows and {cols} columns: damaged")
     data = read_exactly(stream, rows * cols * element.itemsize, "a matrix")
     return np.frombuffer(data, element).reshape(rows, cols)
@@ -92,7 +93,12 @@ def write_matrix_body(
 def read_vector_body(stream: Stream, binary: bool) -> np.ndarray:
     """A vector [dim]: float32, float64, or text, which gives float64."""
     if not binary:
-        return _parse_floats(_read_bracketed(stream))
+        text = _read_bracketed(stream).strip()
+        if b"\n" in text:
+            raise InputError(
+                "expected a text vector, which ends on its line: a matrix?"
+            )
+        return _parse_floats(text)
     token = read_token(stream).encode()
     element = _element_type(token, b"V", "FV or DV")
     dim = read_int32(stream, True)
@@ -150,7 +156,7 @@ def write_vector(stream: Stream, vector: np.ndarray, binary: bool = True) -> Non
 def read_int_vector(stream: Stream) -> np.ndarray:
     """Integers such as alignments or pdf-ids, int32 [dim]; text is one line."""
     if not read_binary_flag(stream):
-        words = read_line(stream).split()
+        words = decode_word(read_line(stream)).split()
         if words[:1] == ["["] and words[-1:] == ["]"]:
             words = words[1:-1]
         return np.array([parse_int(word) for word in words], np.int32)
@@ -215,7 +221,7 @@ def write_number(stream: Stream, value: float, binary: bool = True) -> None:
 
 def read_tokens(stream: Stream) -> list[str]:
     """The words of a line."""
-    return read_line(stream).split()
+    return [decode_word(word) for word in read_line(stream).split()]
 
 
 def write_tokens(stream: Stream, tokens: list[str], binary: bool = True) -> None:
@@ -268,13 +274,11 @@ def _read_bracketed(stream: Stream) -> bytes:
 def _parse_floats(text: bytes) -> np.ndarray:
     words = text.split()
     try:
-        if b"_" not in text:
+        if b"_" not in text:  # which Python allows in numbers
             return np.array([float(word) for word in words], np.float64)
     except ValueError:
         pass
-    for word in words:
-        parse_float(word.decode(errors="replace"))
-    raise InputError("expected numbers")
+    return np.array([parse_float(word.decode(errors="replace")) for word in words])
 
 
 def _as_float(array: np.ndarray, ndim: int) -> np.ndarray:

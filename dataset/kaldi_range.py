@@ -13,15 +13,16 @@ import numpy as np
 
 from dataset.errors import InputError
 
-_RANGE = re.compile(r"(?s)(.*)\[([^\[\]]*)\]")
 _ROWS_TOO_MANY = 3
 """Kaldi lets a range end this many rows after the last, for rounded times."""
 
 
 def split_range(rxfilename: str) -> tuple[str, str | None]:
     """`file:offset[0:9,3:5]` as `file:offset` and `0:9,3:5`."""
-    match = _RANGE.fullmatch(rxfilename)
-    return (match[1], match[2]) if match else (rxfilename, None)
+    name, bracket, extent = rxfilename.rpartition("[")
+    if bracket and extent[-1:] == "]":
+        return name, extent[:-1]
+    return rxfilename, None
 
 
 def take_range(array: Any, extent: str) -> np.ndarray:
@@ -49,7 +50,7 @@ def _parse_slice(text: str, size: int, tolerance: int) -> slice:
     text = text.strip()
     if text in ("", ":"):
         return slice(0, size)
-    match = re.fullmatch(r"(\d+):(\d+)", text, re.ASCII)
+    match = re.fullmatch(r"(\d{1,18}):(\d{1,18})", text, re.ASCII)
     if not match:
         raise InputError(f"expected a range such as [0:9] or [0:9,3:5], got [{text}]")
     first, last = int(match[1]), int(match[2])

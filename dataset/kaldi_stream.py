@@ -28,19 +28,20 @@ Source = str | os.PathLike[str] | Stream
 _log = logging.getLogger("kaldi")
 
 _TABLE_PREFIX = re.compile(r"(?:ark|scp)(?:,(?:ark|scp|[a-z]{1,3}))*:")
-_OFFSET = re.compile(r"(?s)(.+):(\d+)")
 _CHUNK = 1 << 24
 
 
 def split_offset(rxfilename: str) -> tuple[str, int]:
     """`file:offset` as path and offset; the offset is 0 where there is none."""
-    match = _OFFSET.fullmatch(rxfilename)
-    return (match[1], int(match[2])) if match else (rxfilename, 0)
+    path, _, digits = rxfilename.rpartition(":")
+    if path and digits.isdecimal() and digits.isascii() and len(digits) < 19:
+        return path, int(digits)
+    return rxfilename, 0
 
 
 def is_pipe(filename: str) -> bool:
     """Whether this is `command |` or `| command`."""
-    return filename.endswith("|") or filename.startswith("|")
+    return filename[-1:] == "|" or filename[:1] == "|"
 
 
 def printable(filename: str, mode: str = "rb") -> str:
@@ -94,6 +95,8 @@ def _opener(
         return _read_pipe(name[:-1]) if reading else _write_pipe(name[1:])
     if reading:
         return _open_input(name)
+    if split_offset(name)[0] != name:
+        raise InputError(f"cannot write to an offset in a file: {name}")
     if whole and _is_replaceable(name):
         return _replace_file(name)
     return _open_output(name)
@@ -111,8 +114,6 @@ def _open_input(name: str) -> Stream:
 
 
 def _open_output(path: str) -> Stream:
-    if _OFFSET.fullmatch(path):
-        raise InputError(f"cannot write to an offset in a file: {path}")
     try:
         return open(path, "wb")
     except (OSError, ValueError) as error:
@@ -126,7 +127,7 @@ def _reason(error: Exception) -> str:
 def _is_replaceable(path: str) -> bool:
     """False for devices and named pipes, which must be written in place."""
     try:
-        return stat.S_ISREG(os.stat(path).st_mode)
+        return stat.S_ISREG(os.stat(path).st_mode) and not path.startswith("/dev/")
     except (OSError, ValueError):
         return True
 
@@ -175,7 +176,10 @@ class _PipeEnd(io.RawIOBase):
 
 def _start(command: str, **pipes: Any) -> subprocess.Popen[bytes]:
     shell = shutil.which("bash") or "/bin/sh"
-    return subprocess.Popen([shell, "-c", command], bufsize=0, **pipes)
+    try:
+        return subprocess.Popen([shell, "-c", command], bufsize=0, **pipes)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot run '{command.strip()}': {_reason(error)}") from None
 
 
 @contextlib.contextmanager
@@ -261,17 +265,15 @@ def read_exactly(stream: Stream, size: int, what: str) -> bytearray:
 
 @contextlib.contextmanager
 def located(where: str) -> Iterator[None]:
-    """Puts where it happened before the message of an InputError."""
+    """Puts where it happened before the message of an InputError; empty: nothing."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+        raise InputError(f"{where}: {error}" if where else str(error)) from None
 
 
-def describe(source: Source, key: str = "") -> str:
-    """How a source, and an entry in it, appears in messages."""
+def describe(source: Source) -> str:
+    """How a source appears in messages."""
     if isinstance(source, (str, os.PathLike)):
-        name = printable(os.fspath(source))
-    else:
-        name = str(getattr(source, "name", "stream"))
-    return f"{name}, key {key}" if key else name
+        return printable(os.fspath(source))
+    return str(getattr(source, "name", "stream"))

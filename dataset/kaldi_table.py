@@ -147,8 +147,8 @@ class _Reader(_Table):
     def _read_archive(self) -> Iterator[tuple[str, Any]]:
         """All entries; with option p a damaged one is the end, with a warning."""
         try:
-            yield from read_entries(self._stream, self._kind.read, self._name)
-            self.close()  # the command of a pipe may have failed
+            with self._open_files:  # if a command failed, that is the error to report
+                yield from read_entries(self._stream, self._kind.read, self._name)
         except InputError as error:
             if not self._has("p"):
                 raise
@@ -189,11 +189,11 @@ class SequentialReader(_Reader):
         return self._entries
 
     def _read_script(self) -> Iterator[tuple[str, Any]]:
-        for key, rxfilename in read_script(self._stream, self._name):
-            value = self._read_script_line(key, rxfilename)
-            if value is not None:
-                yield key, value
-        self.close()
+        with self._open_files:
+            for key, rxfilename in read_script(self._stream, self._name):
+                value = self._read_script_line(key, rxfilename)
+                if value is not None:
+                    yield key, value
 
 
 class RandomAccessReader(_Reader):
@@ -231,9 +231,9 @@ class RandomAccessReader(_Reader):
         return value
 
     def _find(self, key: str) -> Any:
-        return (
-            self._find_by_script(key) if self._is_script else self._find_in_archive(key)
-        )
+        if self._is_script:
+            return self._find_by_script(key)
+        return self._find_in_archive(key)
 
     def _load_script(self) -> None:
         for key, rxfilename in read_script(self._stream, self._name):
@@ -315,11 +315,8 @@ class TableWriter(_Table):
     def _open_archive(self) -> None:
         if "scp" in self._specifier.forms:
             self._archive_name, comma, script = self._specifier.filename.partition(",")
-            if (
-                not comma
-                or is_pipe(self._archive_name)
-                or self._archive_name in ("", "-")
-            ):
+            no_file = is_pipe(self._archive_name) or self._archive_name in ("", "-")
+            if no_file or not comma:
                 raise InputError(
                     "expected ark,scp:archive,script, where the archive is a file, "
                     f"got '{self._name}'"
@@ -338,9 +335,7 @@ class TableWriter(_Table):
             InputError: the key is empty or has white space, or the value is wrong.
         """
         if key.split() != [key]:
-            raise InputError(
-                f"{self._name}: '{key}' cannot be a key: it must be a word"
-            )
+            raise InputError(f"{self._name}: '{key}' is no key: it must be one word")
         content = io.BytesIO()
         with located(f"{self._name}, key {key}"):
             self._kind.write(content, value, *self._arguments)

@@ -5,6 +5,7 @@ Kaldi: src/base/io-funcs, which calls numbers "basic types".
 
 from __future__ import annotations
 
+import ctypes
 import re
 import struct
 
@@ -99,9 +100,10 @@ def read_int32(stream: Stream, binary: bool) -> int:
 def write_int32(stream: Stream, value: int, binary: bool) -> None:
     """One 32-bit integer, followed by a space in text."""
     try:
-        stream.write(struct.pack("<bi", 4, value) if binary else b"%d " % value)
+        packed = struct.pack("<bi", 4, value)
     except struct.error:
-        raise InputError(f"{value} is not a 32-bit integer") from None
+        raise InputError(f"expected a 32-bit integer, got {value!r}") from None
+    stream.write(packed if binary else b"%d " % value)
 
 
 def read_float(stream: Stream, binary: bool) -> float:
@@ -119,6 +121,8 @@ def write_float(
     stream: Stream, value: float, binary: bool, double: bool = False
 ) -> None:
     """One number, in single precision unless `double`; a space after it in text."""
+    if not double:
+        value = ctypes.c_float(value).value  # infinite where single precision ends
     if binary:
         stream.write(struct.pack("<bd" if double else "<bf", 8 if double else 4, value))
     else:
@@ -167,17 +171,17 @@ def read_key(stream: Stream) -> str | None:
     return key
 
 
-def read_line(stream: Stream) -> str:
+def read_line(stream: Stream) -> bytes:
     """The rest of the line."""
     line = stream.readline()
     if not line:
         raise InputError("truncated: expected a line of text")
-    return decode_word(line)
+    return line
 
 
 def read_single_word(stream: Stream) -> str:
     """The only word in the rest of the line."""
-    words = read_line(stream).split()
+    words = decode_word(read_line(stream)).split()
     if len(words) != 1:
         raise InputError(f"expected one number on the line, got {len(words)} words")
     return words[0]

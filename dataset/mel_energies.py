@@ -1,7 +1,7 @@
 """From a waveform to the energies of mel-frequency bins, frame by frame.
 
-The common part of MFCC and filterbank features, as in Kaldi's src/feat/feature-window.cc
-and mel-computations.cc, in float64.
+The common part of MFCC and filterbank features, as in Kaldi's feature-window.cc and
+mel-computations.cc (src/feat), in float64.
 """
 
 from __future__ import annotations
@@ -163,14 +163,14 @@ def _apply_window(
 
 @functools.lru_cache(maxsize=8)
 def _filterbank(options: FrameOptions) -> tuple[np.ndarray, int, np.ndarray]:
-    """Window [size], first FFT bin in use, and mel weights [bins in use, num_mel_bins]."""
+    """Window [size], first FFT bin in use, mel weights [bins in use, num_mel_bins]."""
     _check_frame_options(options)
     size, nyquist = options.fft_size, 0.5 * options.sample_frequency
     high = options.high_freq if options.high_freq > 0 else nyquist + options.high_freq
     if not 0 <= options.low_freq < high <= nyquist:
         raise InputError(
-            f"expected 0 <= --low-freq < --high-freq <= {nyquist:g} Hz (half the sampling "
-            f"frequency), got {options.low_freq:g} and {high:g}"
+            f"expected 0 <= --low-freq < --high-freq <= {nyquist:g} Hz (half the "
+            f"sampling frequency), got {options.low_freq:g} and {high:g}"
         )
     edges = np.linspace(_mel(options.low_freq), _mel(high), options.num_mel_bins + 2)
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]

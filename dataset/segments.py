@@ -46,7 +46,7 @@ def read_segment(
     except (InputError, OSError) as error:
         raise InputError(
             f"utterance {utterance}: cannot read frames {start} to {start + length}: "
-            f"{error} (does utt2num_frames belong to this feats.scp?)"
+            f"{error} (is feats.scp or utt2num_frames out of date?)"
         ) from None
     if frames.shape[1] != dim:
         raise InputError(

@@ -32,7 +32,7 @@ class TextColumn:
         return self._block[self._ends[index] : self._ends[index + 1]].decode()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SpeakerInfo:
     """A data directory and the classes of its speakers.
 

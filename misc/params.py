@@ -92,7 +92,6 @@ class Params:
         "L2 on the output layer; absent: as the other kernels", None, low=0
     )
     batchnorm_momentum: float = _key("of the moving averages", 0.99, low=0, high=1)
-    dropout: float = _key("share of pooled values zeroed in training", 0.0, low=0)
 
     # Optimisation
     seed: int = _key("of weights, batches and everything random", low=0)

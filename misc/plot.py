@@ -205,7 +205,9 @@ def _marker_key(axes: Axes, p_target: float) -> None:
     grey: dict[str, Any] = {"color": "0.3", "linestyle": "none"}
     handles = [
         Line2D([], [], marker="o", markersize=8, label="equal error rate", **grey),
-        Line2D([], [], marker="s", label=f"minDCF at {p_target:g}", **grey, **_HOLLOW),
+        Line2D(
+            [], [], marker="s", label=f"minDCF, prior {p_target:g}", **grey, **_HOLLOW
+        ),
     ]
     axes.add_artist(axes.legend(handles=handles, loc="lower left", framealpha=1))
 

@@ -19,7 +19,6 @@ batch normalisation before the ReLU.
 from __future__ import annotations
 
 import keras
-from keras import layers
 
 from misc.params import Params
 from model.common import L2Scaling, affine_block
@@ -44,8 +43,6 @@ def tdnn(features: keras.KerasTensor, params: Params) -> dict[str, keras.KerasTe
     x = affine_block(endpoints, x, "tdnn4", width, params)
     affine_block(endpoints, x, "tdnn5", params.num_nodes_pooling_layer, params)
     x = endpoints["pooling"] = POOLINGS[params.pooling_type](endpoints, params)
-    if params.dropout:
-        x = layers.Dropout(params.dropout, name="pooling_dropout")(x)
     x = affine_block(endpoints, x, "tdnn6", EMBEDDING_UNITS, params)
     x = affine_block(
         endpoints,

@@ -10,8 +10,9 @@ Indices = npt.NDArray[np.int64]
 
 _TRIALS_AT_ONCE = 1 << 18
 _PAIRS_AT_ONCE = 1 << 12
-_PRODUCT_GAIN = 8
-"""A score costs this many times less in a matrix product than from gathered rows."""
+_PRODUCT_GAIN = 32
+"""A score costs at least this many times less in a matrix product than from gathered
+rows (measured: 32 at width 100, 60 to 100 at 300)."""
 
 
 def score_pairs(left: Array, right: Array, rows: Indices, columns: Indices) -> Array:

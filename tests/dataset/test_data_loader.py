@@ -174,7 +174,8 @@ def test_relative_paths_are_relative_to_the_current_directory(tmp_path, monkeypa
     write_data(tmp_path)
     scp = tmp_path / "feats.scp"
     scp.write_text(scp.read_text().replace(f"{tmp_path}/", ""))
-    (tmp_path / "numpy.py").write_text("raise ImportError('not this one')")
+    if sys.version_info >= (3, 11):  # where PYTHONSAFEPATH is known
+        (tmp_path / "numpy.py").write_text("raise ImportError('not this one')")
     monkeypatch.chdir(tmp_path)
     with KaldiDataRandomQueue(".", "spklist", **RANDOM) as queue:
         assert len(take(queue, 2)) == 2
@@ -199,7 +200,7 @@ def test_what_is_left_out_is_counted_and_said(data, caplog):
     [
         ({"num_speakers": 9}, "num_speakers_per_batch is 9"),
         ({"max_len": 500}, "max_segment_len = 500"),
-        ({"num_parallel": -1}, "number of workers"),
+        ({"num_parallel": -1}, "num_parallel_datasets is -1"),
         ({"max_qsize": 0}, "max_queue_size"),
         ({"start_step": -1}, "first step"),
     ],

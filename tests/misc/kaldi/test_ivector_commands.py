@@ -51,7 +51,8 @@ def write_lines(path, lines):
 
 
 def read_scores(path):
-    return {tuple(line.split()[:2]): line.split()[2] for line in path.open()}
+    lines = map(str.split, path.read_text().splitlines())
+    return {(first, second): score for first, second, score in lines}
 
 
 # The whole back end, against Kaldi's own.
@@ -158,8 +159,8 @@ SCORING = "ark:spk.proj ark:test.proj \"cut -d' ' -f1,2 trials |\""
 def test_scores_are_kaldis(name, command, trained, kaldi_backend):
     run_in(trained, f"{command} scores_{name}")
     found = read_scores(trained / f"scores_{name}")
-    with (trained / "trials").open() as trials:
-        assert list(found) == [tuple(trial.split()[:2]) for trial in trials]
+    trials = (trained / "trials").read_text().splitlines()
+    assert [" ".join(keys) for keys in found] == [t.rpartition(" ")[0] for t in trials]
     np.testing.assert_allclose(
         np.array(list(found.values()), float),
         kaldi_backend[f"scores_{name}"],
@@ -186,7 +187,6 @@ def test_eer_and_min_dcf_are_printed_as_by_kaldi(
         "paste -d' ' golden trials | awk '{print $3, $6}' | compute-eer -",
     )
     assert done.stdout == re.search(r"EER% (\S+)", line)[1]
-    assert line.partition(") ")[2].partition("| ")[2] or True
     assert re.search(r"Equal error rate is .*", line)[0] in done.stderr
     link = trained / "sid"
     link.symlink_to(ROOT / "misc/kaldi/sid")
@@ -211,7 +211,7 @@ def test_speaker_means_leave_out_and_count_what_is_missing(run, tmp_path):
     write_lines(tmp_path / "spk2utt", ["A a1 a2 a3", "C c1", "B b1"])
     done = run("ivector-mean ark:spk2utt ark:x ark,t:- ark,t:n")
     assert done.stdout == "A  [ 2 3 ]\nB  [ 5 6 ]\n"
-    assert (tmp_path / "n").read_text() == "A 2 \nB 1 \n".replace(" \n", "\n") or True
+    assert (tmp_path / "n").read_text().split() == ["A", "2", "B", "1"]
     for text in ("utterance a3 of speaker A", "utterance c1", "Leaving out speaker C"):
         assert text in done.stderr
     assert "3 utterances of 2 speakers; 2 utterances had no vector, 1 sp" in done.stderr

@@ -11,6 +11,9 @@ import numpy as np
 import scipy.fft
 
 RATE = 16000  # Hz
+SPREAD = 4.5  # dB, of a microphone's response
+SNR = (10.0, 30.0)  # dB
+ORDERS = 6  # cosines of a response
 
 
 def resample(samples: np.ndarray, rate: int) -> np.ndarray:
@@ -32,7 +35,7 @@ def sample_response(rng: np.random.Generator, spread_db: float) -> np.ndarray:
     position = mel / mel[-1]
     response = np.zeros_like(position)
     for order in range(1, ORDERS):
-        strength = rng.normal(0, spread_db / order**DECAY)
+        strength = rng.normal(0, spread_db / order)
         response += strength * np.cos(np.pi * order * position)
     return response
 
@@ -76,9 +79,3 @@ def record(rng: np.random.Generator, speech: np.ndarray) -> np.ndarray:
     sound = add_at_snr(speech, noise, rng.uniform(*SNR))
     level = 10 ** (rng.uniform(-32, -18) / 20) / np.sqrt(power(sound))
     return sound * min(level, 0.9 / np.abs(sound).max())
-
-
-SPREAD = 4.0
-SNR = (10.0, 30.0)
-ORDERS=6
-DECAY=1.0

@@ -45,6 +45,8 @@ import voices
 from dataset.errors import InputError
 
 NONTARGETS_PER_TARGET = 10
+PITCH = 5  # deviation of an utterance's pitch, in espeak-ng's percent
+LETTERS = (35, 55)  # fewest and most of an utterance
 SETTINGS = "make_speech.json"
 
 
@@ -70,6 +72,7 @@ def generator(seed: int, name: str) -> np.random.Generator:
 
 # In the worker processes
 
+
 def speak(speaker: Speaker, data_folder: Path) -> str:
     """Writes all utterances of a speaker; returns a fingerprint of the bare voice."""
     rng = generator(speaker.seed, speaker.name)
@@ -85,7 +88,9 @@ def speak(speaker: Speaker, data_folder: Path) -> str:
     return hashlib.sha256(probe.tobytes()).hexdigest()
 
 
-def _utter(rng: np.random.Generator, data_folder, voice: str, rate: float) -> np.ndarray:
+def _utter(
+    rng: np.random.Generator, data_folder: Path, voice: str, rate: float
+) -> np.ndarray:
     """An utterance of 3 to 5 seconds in the voice, its rate and pitch of the day."""
     text = sentences.sample_text(rng, letters=int(rng.uniform(*LETTERS)))
     speech = voices.speak(
@@ -102,10 +107,6 @@ def _utter(rng: np.random.Generator, data_folder, voice: str, rate: float) -> np
     return np.pad(speech[loud[0] : loud[-1] + 1], margins)
 
 
-PITCH = 5
-LETTERS = (35, 55)
-
-
 def _write_wave(path: Path, samples: np.ndarray) -> None:
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)
@@ -118,7 +119,22 @@ def _write_wave(path: Path, samples: np.ndarray) -> None:
 
 
 def make_speech(folder: Path, settings: argparse.Namespace) -> None:
-    """Makes the whole corpus in a folder beside, and renames that when it is done."""
+    """Makes the whole corpus in a folder beside, and renames that when it is done.
+
+    A finished corpus of the same settings is left as it is.
+
+    Raises:
+        InputError: too few speakers or utterances for trials, a folder with something
+            else in it, or voices that do not differ.
+    """
+    _check_sizes(settings)
+    if folder.exists():
+        if _settings_of(folder) == _describe(settings):
+            print(f"{folder} is there, with these settings", file=sys.stderr)
+            return
+        raise InputError(
+            f"{folder} is there, made otherwise: remove it, or name another"
+        )
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
@@ -129,9 +145,38 @@ def make_speech(folder: Path, settings: argparse.Namespace) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def _check_sizes(settings: argparse.Namespace) -> None:
+    for name, least in (
+        ("train_speakers", 2),
+        ("eval_speakers", 2),
+        ("train_utts", 2),
+        ("eval_utts", 2),
+        ("nj", 1),
+    ):
+        value = getattr(settings, name)
+        if value < least:
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option} must be at least {least}, got {value}")
+
+
+def _describe(settings: argparse.Namespace) -> str:
+    relevant = {k: v for k, v in vars(settings).items() if k not in ("nj", "dir")}
+    return json.dumps(relevant, indent=2) + "\n"
+
+
+def _settings_of(folder: Path) -> str | None:
+    path = folder / SETTINGS
+    return path.read_text() if path.exists() else None
+
+
 def _make_parts(folder: Path, settings: argparse.Namespace) -> None:
-    train = _speakers(folder, "train", settings.train_speakers, settings.train_utts, settings.seed)
-    evaluation = _speakers(folder, "eval", settings.eval_speakers, settings.eval_utts, settings.seed)
+    train, evaluation = (
+        _speakers(folder, part, number, utts, settings.seed)
+        for part, number, utts in (
+            ("train", settings.train_speakers, settings.train_utts),
+            ("eval", settings.eval_speakers, settings.eval_utts),
+        )
+    )
     _speak_all([*train, *evaluation], settings.nj)
     for part, speakers in (("train", train), ("eval", evaluation)):
         _write_lists(folder, part, speakers)
@@ -139,7 +184,9 @@ def _make_parts(folder: Path, settings: argparse.Namespace) -> None:
     _write_lines(folder / "data/eval/trials", sample_trials(rng, evaluation))
 
 
-def _speakers(folder, part, number, num_utterances, seed) -> list[Speaker]:
+def _speakers(
+    folder: Path, part: str, number: int, num_utterances: int, seed: int
+) -> list[Speaker]:
     names = (f"{part}{i:04d}" for i in range(1, number + 1))
     return [
         Speaker(name, seed, num_utterances, folder / "audio" / part / name)
@@ -151,26 +198,34 @@ def _speak_all(speakers: list[Speaker], num_jobs: int) -> None:
     with tempfile.TemporaryDirectory(prefix="espeak-") as scratch:
         data_folder = Path(scratch) / "data"
         voices.make_data_folder(data_folder)
-        with ProcessPoolExecutor(
-            num_jobs,
-            multiprocessing.get_context("spawn"),
-        ) as pool:
-            done = tqdm.tqdm(
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(num_jobs, context) as pool:
+            fingerprints = tqdm.tqdm(
                 pool.map(speak, speakers, itertools.repeat(data_folder)),
                 total=len(speakers),
                 desc="Making speech",
                 unit="speaker",
                 disable=None,
             )
-            check_distinct(zip(speakers, done, strict=True))
+            check_distinct(zip(speakers, fingerprints, strict=True))
 
 
 def check_distinct(fingerprints: Iterable[tuple[Speaker, str]]) -> None:
+    """Stops at two speakers who say the same sentence with the same samples.
+
+    So it shows when espeak-ng has not taken a voice file, but its default voice.
+
+    Raises:
+        InputError: naming the two.
+    """
     seen: dict[str, str] = {}
     for speaker, fingerprint in fingerprints:
         other = seen.setdefault(fingerprint, speaker.name)
         if other != speaker.name:
-            raise InputError(f"{other} {speaker.name}")
+            raise InputError(
+                f"the voices of {other} and {speaker.name} are the same: espeak-ng "
+                "does not use its voice files"
+            )
 
 
 def _write_lists(folder: Path, part: str, speakers: list[Speaker]) -> None:
@@ -188,7 +243,8 @@ def _write_lists(folder: Path, part: str, speakers: list[Speaker]) -> None:
     )
 
 
-def sample_trials(rng, speakers) -> list[str]:
+def sample_trials(rng: np.random.Generator, speakers: list[Speaker]) -> list[str]:
+    """All target trials, and NONTARGETS_PER_TARGET times as many others if possible."""
     own = [itertools.combinations(spk.utterances(), 2) for spk in speakers]
     trials = [f"{a} {b} target" for pairs in own for a, b in pairs]
     others = [
@@ -205,24 +261,21 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines))
 
 
-def _describe(settings: argparse.Namespace) -> str:
-    return json.dumps(vars(settings), default=str)
-
-
 def main() -> int:
-    p = argparse.ArgumentParser()
-    p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--train-speakers", type=int, default=120)
-    p.add_argument("--eval-speakers", type=int, default=30)
-    p.add_argument("--train-utts", type=int, default=10)
-    p.add_argument("--eval-utts", type=int, default=8)
-    p.add_argument("--nj", type=int, default=os.cpu_count())
-    p.add_argument("dir", type=Path)
-    s = p.parse_args()
+    """Makes the corpus; 1 and one line on stderr if that cannot be."""
+    parser = argparse.ArgumentParser(description="Makes a small speech corpus.")
+    parser.add_argument("--seed", type=int, default=1, help="of everything")
+    parser.add_argument("--train-speakers", type=int, default=120)
+    parser.add_argument("--eval-speakers", type=int, default=30)
+    parser.add_argument("--train-utts", type=int, default=10, help="of each speaker")
+    parser.add_argument("--eval-utts", type=int, default=8, help="of each speaker")
+    parser.add_argument("--nj", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("dir", type=Path, help="the corpus; must not be there yet")
+    settings = parser.parse_args()
     try:
-        make_speech(s.dir, s)
-    except (InputError, BrokenProcessPool) as e:
-        print(e, file=sys.stderr)
+        make_speech(settings.dir, settings)
+    except (InputError, OSError, BrokenProcessPool) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -55,10 +55,13 @@ def absolute(source: str, corpus: str) -> str:
         raise InputError(f"no file of {corpus} in the pipe '{source}'")
     known = {word: os.path.join(corpus, word) for word in found}
     operators = {"|", "<", ">", ";", "&&"}
-    return " ".join(
-        word if word in operators else shlex.quote(known.get(word, word))
-        for word in words
-    ) + " |"
+    return (
+        " ".join(
+            word if word in operators else shlex.quote(known.get(word, word))
+            for word in words
+        )
+        + " |"
+    )
 
 
 def prepare_set(corpus: str, name: str, data: str) -> set[str]:
@@ -99,7 +102,9 @@ def prepare_trials(corpus: str, data: str, utterances: set[str]) -> None:
             kept.append((left, right, kind))
     kinds = {kind for _, _, kind in kept}
     if len(kinds) < 2:
-        raise InputError(f"{path}: needs targets and nontargets; {len(kept)} trials left")
+        raise InputError(
+            f"{path}: needs targets and nontargets; {len(kept)} trials left"
+        )
     write_rows(os.path.join(data, "eval"), "trials", kept)
     _logger.info("%s: %d trials, %d left out", data, len(kept), dropped)
 

@@ -52,7 +52,9 @@ def read_scores(
             *missing[0],
         )
     kinds = {
-        kind: np.array([scores[p] for p, t in trials.items() if t == kind and p in scores])
+        kind: np.array(
+            [scores[p] for p, t in trials.items() if t == kind and p in scores]
+        )
         for kind in (True, False)
     }
     if not len(kinds[True]) or not len(kinds[False]):

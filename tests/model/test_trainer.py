@@ -1,0 +1,146 @@
+"""Whole small runs: repeatable, resumable, refused with a reason."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import toy
+
+from dataset.errors import InputError
+from misc.params import Params
+from misc.run_dir import RunDir
+from model.embedder import UtteranceEmbedder, chunk_bounds
+from model.trainer import Trainer, load_model
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    toy.write_data_dir(folder / "train")
+    toy.write_data_dir(folder / "valid", seed=9)
+    return folder
+
+
+def train(data, tmp_path, name="run", cont=False, **changes):
+    config = toy.write_config(tmp_path / "c.json", **changes)
+    model_dir = tmp_path / name
+    params = Params.from_json(str(config))
+    lists = [str(data / part / file) for part, file in _LISTS]
+    Trainer(params, str(model_dir)).train(*lists, continue_training=cont)
+    return model_dir
+
+
+_LISTS = [("train", ""), ("train", "spklist"), ("valid", ""), ("train", "spklist")]
+
+
+def weights(model_dir):
+    return [np.asarray(w) for w in load_model(RunDir(str(model_dir))).weights]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(data, tmp_path):
+    one = train(data, tmp_path, "one")
+    two = train(data, tmp_path, "two", num_parallel_datasets=2)
+    other = train(data, tmp_path, "other", seed=4)
+    for a, b in zip(weights(one), weights(two), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for name in ("valid_loss", "learning_rate"):
+        assert (one / "nnet" / name).read_bytes() == (two / "nnet" / name).read_bytes()
+    assert any(
+        (a != b).any() for a, b in zip(weights(one), weights(other), strict=True)
+    )
+
+
+def test_a_continued_run_equals_the_unbroken_one(data, tmp_path):
+    whole = train(data, tmp_path, "whole")
+    train(data, tmp_path, "parts", num_epochs=1)
+    parts = train(data, tmp_path, "parts", cont=True)
+    for a, b in zip(weights(whole), weights(parts), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_training_learns(data, tmp_path):
+    run = RunDir(str(train(data, tmp_path, num_epochs=6)))
+    losses = [loss for loss, _ in run.valid_losses()]
+    assert losses[-1] < 0.8 * losses[0]
+    assert run.valid_losses()[-1][1] < 0.25
+
+
+def test_a_nan_stops_with_the_step(data, tmp_path):
+    with pytest.raises(InputError, match="loss is .*nan at step"):
+        train(data, tmp_path, learning_rate=1e30, optimizer="sgd")
+
+
+def test_chunks_cover_the_utterance():
+    assert chunk_bounds(100, 100) == [(0, 100)]
+    assert chunk_bounds(101, 100) == [(0, 100), (50, 101)]
+    assert chunk_bounds(250, 100) == [(0, 100), (50, 150), (100, 200), (150, 250)]
+
+
+def test_embeddings(data, tmp_path):
+    model_dir = train(data, tmp_path)
+    x = np.random.default_rng(2).normal(size=(70, 5)).astype(np.float32)
+    plain = UtteranceEmbedder(str(model_dir))
+    whole = plain(x)
+    assert whole.dtype == np.float32 and whole.shape == (512,)
+    network = load_model(RunDir(str(model_dir))).node("tdnn6_dense")
+    np.testing.assert_allclose(whole, network(x[None])[0], rtol=1e-4, atol=1e-5)
+    chunked = UtteranceEmbedder(str(model_dir), chunk_size=40)(x)
+    parts = [plain(x[a:b]) for a, b in [(0, 40), (20, 60), (40, 70)]]
+    expected = np.average(parts, axis=0, weights=[40, 40, 30])
+    np.testing.assert_allclose(chunked, expected, rtol=1e-4, atol=1e-5)
+    unit = UtteranceEmbedder(str(model_dir), normalize=True)(x)
+    np.testing.assert_allclose(np.linalg.norm(unit), 1, rtol=1e-5)
+    for bad, words in [
+        (np.zeros((70, 4)), "4-dimensional features; the model takes 5"),
+        (np.zeros((14, 5)), "14 frames; the network needs 15"),
+        (np.full((70, 5), np.nan), "not finite"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            plain(bad)
+    with pytest.raises(InputError, match="row a frame"):
+        UtteranceEmbedder(str(model_dir), node="tdnn4_relu")
+
+
+def test_programs(data, tmp_path):
+    """train.py and extract.py as a recipe calls them."""
+    config = toy.write_config(tmp_path / "c.json")
+    model_dir = tmp_path / "model"
+    lists = [str(data / part / file) for part, file in _LISTS]
+    done = _run("train.py", "--config", config, *lists, model_dir)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out.txt"
+    feats = f"ark:{data}/valid/feats.ark"
+    done = _run("extract.py", "-m", 45, model_dir, feats, f"ark,t:{out}")
+    assert done.returncode == 0, done.stderr
+    lengths = dict(
+        line.split()
+        for line in (data / "valid/utt2num_frames").read_text().splitlines()
+    )
+    enough = [name for name, length in lengths.items() if int(length) >= 45]
+    assert [line.split()[0] for line in out.read_text().splitlines()] == enough
+    assert f"of {len(enough)} utterances, {24 - len(enough)} skipped" in done.stderr
+
+    config.write_text(json.dumps(toy.CONFIG | {"num_epoch": 1}))
+    done = _run("train.py", "--config", config, *lists, model_dir)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "unknown key 'num_epoch'; did you mean 'num_epochs'?" in done.stderr
+
+
+def _run(program, *arguments):
+    command = [sys.executable, ROOT / "nnet" / program, *arguments]
+    return subprocess.run([str(x) for x in command], capture_output=True, text=True)
+
+
+def test_a_damaged_checkpoint_is_named(data, tmp_path):
+    model_dir = train(data, tmp_path, num_epochs=1)
+    path = model_dir / "nnet" / "model-5.keras"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match="model-5.keras: cannot be loaded"):
+        load_model(RunDir(str(model_dir)))
+    keras.backend.clear_session()
