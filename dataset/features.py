@@ -2,7 +2,7 @@
 
 Arrays in, arrays out; what Kaldi's compute-mfcc-feats, compute-fbank-feats,
 compute-vad, apply-cmvn-sliding and select-voiced-frames compute, with their option
-names and defaults. Samples are in the scale of 16-bit integers, as in `dataset.wav.Wave`.
+names and defaults. Samples are in the scale of 16-bit integers (`dataset.wav.Wave`).
 
 Departures from Kaldi: arithmetic is in float64; dither noise is added once to the
 waveform, not anew to each frame, and comes from a seeded generator, so that the same

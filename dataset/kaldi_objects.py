@@ -226,6 +226,9 @@ def read_tokens(stream: Stream) -> list[str]:
 
 def write_tokens(stream: Stream, tokens: list[str], binary: bool = True) -> None:
     """A line of words, each followed by a space; they have no binary form."""
+    for token in tokens:
+        if token.split() != [token]:
+            raise InputError(f"expected a list of words, got '{token}' in it")
     stream.write("".join(token + " " for token in tokens).encode() + b"\n")
 
 

@@ -16,7 +16,7 @@ eval_speakers=30
 min_len=100      # frames; shorter utterances are not trained on
 min_num_utts=3   # speakers with fewer, copies counted, are not trained on
 valid_speakers=20
-lda_dim=         # empty: 150, or 200 with --corpus
+lda_dim=         # empty: 100, or 200 with --corpus
 lda_factor=0.5   # share of the total covariance in the LDA's within-class covariance
 
 . ./cmd.sh
@@ -37,7 +37,7 @@ fi
 if [ -n "$corpus" ]; then
   : "${config:=nnet_conf/tdnn_corpus.json}" "${lda_dim:=200}" "${speeds:=0.9 1.1}"
 else
-  : "${config:=nnet_conf/tdnn_synthetic.json}" "${lda_dim:=150}"
+  : "${config:=nnet_conf/tdnn_synthetic.json}" "${lda_dim:=100}"
 fi
 nnetdir=$exp/$(basename "$config" .json)
 mkdir -p "$data" "$exp"
@@ -53,7 +53,7 @@ finish() { # says how long the stage before took
   [ -z "${running:-}" ] || echo "         stage $running took $((SECONDS - started)) s"
   running=
 }
-trap 'status=$?; [ $status -eq 0 ] || echo "$0: stage ${running:-?} failed" >&2' EXIT
+trap '[ $? -eq 0 ] || echo "$0: stage ${running:-?} failed" >&2' EXIT
 
 if begin 0 "data"; then
   if [ -z "$corpus" ]; then
@@ -175,14 +175,20 @@ trials=$data/eval/trials
 train=$nnetdir/train_combined
 eval="scp:$nnetdir/eval/xvector.scp"
 pairs="cut -d' ' -f1,2 $trials |"
-if begin 8 "cosine, after subtracting the mean of the training set"; then
+if begin 8 "cosine, after subtracting the mean of the training set; and AS-norm"; then
+  utils/filter_scp.pl "$data/train/utt2spk" "$train/xvector.scp" >"$train/clean.scp"
   $train_cmd "$nnetdir/scores/log/mean.log" \
-    ivector-mean "scp:$train/xvector.scp" "$train/mean.vec"
+    ivector-mean "scp:$train/clean.scp" "$train/mean.vec"
   centred="ark:ivector-subtract-global-mean $train/mean.vec $eval ark:- |"
   centred="$centred ivector-normalize-length --scaleup=false ark:- ark:- |"
   $train_cmd "$nnetdir/scores/log/cosine.log" \
     ivector-compute-dot-products "$pairs" "$centred" "$centred" \
     "$nnetdir/scores/cosine"
+  $train_cmd "$nnetdir/scores/log/as_norm.log" \
+    "$TF_KALDI_ROOT/misc/tools/cosine_as_norm.py" --top-n 100 "$pairs" \
+    "$centred" "$centred" \
+    "ark:ivector-subtract-global-mean $train/mean.vec scp:$train/clean.scp ark:- |" \
+    "$nnetdir/scores/cosine_as_norm"
 fi
 
 if begin 9 "LDA and PLDA"; then
@@ -207,6 +213,7 @@ fi
 
 if begin 10 "EER, minDCF and the DET curve"; then
   local/report.py --det "$nnetdir/det.png" "$trials" cosine="$nnetdir/scores/cosine" \
+    "cosine, AS-norm=$nnetdir/scores/cosine_as_norm" \
     LDA+cosine="$nnetdir/scores/lda_cosine" PLDA="$nnetdir/scores/plda" |
     tee "$nnetdir/results.txt"
 fi

@@ -1,0 +1,347 @@
+"""Pipelines of a wav.scp, run inside this process where all their programs are ours.
+
+`flac -dcs a.flac | wav-reverberate --additive-signals='cat b.wav |' ... - - |` costs two
+or three program starts for each utterance; here it costs none, and `flac` and `sox` need
+not be installed. Known are:
+
+- `cat FILE`;
+- `flac` with `-d`, `-c` and `-s`, of FILE or `-`;
+- `sox [-t TYPE] FILE -t wav -`, also with the effect `speed FACTOR`;
+- `wav-copy IN -` and `wav-reverberate [options] IN -`, unless the PATH has others than
+  this project's.
+
+Any other pipeline is left to the shell. Departures: whatever the extension says, a file
+may be of any format that `dataset.wav.read_wave` knows; the samples after `speed` differ
+a little from SoX's, whose low-pass filter is another one.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import numpy as np
+
+from dataset.errors import InputError
+from dataset.options import option, parse_options
+from dataset.wav import Noise, Wave, read_wave, resample, reverberate, to_int16
+
+Program = Callable[[list[str], "Wave | None"], Wave]
+"""What a program does with its arguments and its standard input."""
+
+_CACHE_BYTES = 1 << 28
+_SPEED_ZEROS = 32  # a sharper filter than Kaldi's: this is heard, and costs little
+_SHELL_CHARACTERS = frozenset("$`*?[]{}~#!\\\n")
+_SHELL_OPERATORS = frozenset("();<>|&")
+
+
+class _NotOurs(Exception):
+    """A pipeline that only the shell understands."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReverberateOptions:
+    """Options of Kaldi's wav-reverberate."""
+
+    multi_channel_output: bool = option(
+        False, "An output channel for each channel of the impulse response"
+    )
+    shift_output: bool = option(
+        True,
+        "Shift the output back by the delay of the impulse response's peak, and keep the "
+        "length of the input; else the output has the room's tail",
+    )
+    input_wave_channel: int = option(0, "Channel of the input to use")
+    rir_channel: int = option(0, "Channel of the impulse response to use")
+    noise_channel: int = option(0, "Channel of the additive signals to use")
+    impulse_response: str = option("", "Impulse response: a sound file or 'command |'")
+    additive_signals: str = option(
+        "", "Signals to add, separated by commas: sound files or 'command |'"
+    )
+    snrs: str = option("", "Their signal-to-noise ratios in dB, separated by commas")
+    start_times: str = option("", "Where they start, in seconds, separated by commas")
+    normalize_output: bool = option(True, "Scale the output to the power of the input")
+    duration: float = option(
+        0.0, "If not 0, cut or repeat the output to this length in seconds"
+    )
+    volume: float = option(
+        0.0, "If not 0, scale the output by this, in place of --normalize-output"
+    )
+
+
+def run_pipe(rxfilename: str) -> Wave | None:
+    """What `command |` writes, or None if the shell has to run it.
+
+    Raises:
+        InputError: a program of ours failed; the message has the pipeline.
+    """
+    try:
+        stages = [_find_program(words) for words in _split_pipeline(rxfilename)]
+        wave = None
+        for program, arguments in stages:
+            wave = program(arguments, wave)
+        return wave
+    except _NotOurs:
+        return None
+    except InputError as error:
+        raise InputError(f"'{rxfilename}': {error}") from None
+
+
+def apply_reverberation(wave: Wave, options: ReverberateOptions) -> Wave:
+    """Kaldi's wav-reverberate on a waveform; the output has 16-bit precision.
+
+    Departures: sampling rates of an impulse response must match too; without
+    `--shift-output` the output ends with the room's tail, where Kaldi repeats the
+    beginning; with it, channels are shifted each by its own peak, as in Kaldi.
+
+    Raises:
+        InputError: the options contradict each other or the signals.
+    """
+    signal = _channel(wave, options.input_wave_channel, "input")
+    response = _load(options.impulse_response, wave.rate)
+    noises = _load_noises(options, wave.rate)
+    if not options.multi_channel_output:
+        channels = [(options.rir_channel, options.noise_channel)]
+    elif response is None:
+        raise InputError("--multi-channel-output needs an --impulse-response")
+    else:
+        channels = [(i, i) for i in range(len(response.samples))]
+    outputs = []
+    for rir_channel, noise_channel in channels:
+        room = response and _channel(response, rir_channel, "impulse response")
+        added = [
+            Noise(_channel(noise, noise_channel, "additive signal"), snr, start)
+            for noise, snr, start in noises
+        ]
+        outputs.append(_reverberate_channel(signal, wave.rate, room, added, options))
+    return Wave(to_int16(np.stack(outputs)).astype(np.float32), wave.rate)
+
+
+def _reverberate_channel(
+    signal: np.ndarray,
+    rate: int,
+    room: np.ndarray | None,
+    noises: list[Noise],
+    options: ReverberateOptions,
+) -> np.ndarray:
+    output = reverberate(
+        signal, rate, room, noises, options.normalize_output, options.volume
+    )
+    if options.shift_output:
+        delay = 0 if room is None else int(np.argmax(room))
+        output = output[delay : delay + len(signal)]
+    if options.duration > 0:
+        length = int(np.float32(rate) * np.float32(options.duration))  # as in Kaldi
+        return np.resize(output, length)
+    return output
+
+
+def _load_noises(
+    options: ReverberateOptions, rate: int
+) -> list[tuple[Wave, float, float]]:
+    names = [name for name in options.additive_signals.split(",") if name.strip()]
+    snrs = _parse_numbers(options.snrs, "--snrs")
+    starts = _parse_numbers(options.start_times, "--start-times")
+    if names and not len(names) == len(snrs) == len(starts):
+        raise InputError(
+            f"expected as many --snrs and --start-times as --additive-signals, "
+            f"got {len(snrs)} and {len(starts)} for {len(names)}"
+        )
+    waves = [_load(name, rate) for name in names]
+    return [
+        (wave, snr, start)
+        for wave, snr, start in zip(waves, snrs, starts, strict=False)
+        if wave is not None
+    ]
+
+
+def _parse_numbers(text: str, name: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",") if word.strip()]
+    except ValueError:
+        raise InputError(
+            f"expected numbers separated by commas in {name}, got '{text}'"
+        ) from None
+
+
+def _channel(wave: Wave, channel: int, what: str) -> np.ndarray:
+    if not 0 <= channel < len(wave.samples):
+        raise InputError(
+            f"the {what} has {len(wave.samples)} channels; there is no channel {channel}"
+        )
+    return wave.samples[channel]
+
+
+class _Cache:
+    """The sound files used last, for rooms and noises serve many utterances."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._waves: collections.OrderedDict[str, Wave] = collections.OrderedDict()
+        self._size = 0
+
+    def read(self, rxfilename: str) -> Wave:
+        if rxfilename in self._waves:
+            self._waves.move_to_end(rxfilename)
+            return self._waves[rxfilename]
+        wave = read_wave(rxfilename)
+        self._waves[rxfilename] = wave
+        self._size += wave.samples.nbytes
+        while self._size > self._limit:
+            self._size -= self._waves.popitem(last=False)[1].samples.nbytes
+        return wave
+
+
+_cache = _Cache(_CACHE_BYTES)
+
+
+def _load(rxfilename: str, rate: int) -> Wave | None:
+    """An impulse response or additive signal; None for an empty name."""
+    if not rxfilename.strip():
+        return None
+    wave = _cache.read(rxfilename)
+    if wave.rate != rate:
+        raise InputError(
+            f"{rxfilename}: expected a sampling rate of {rate} Hz as that of the input, "
+            f"got {wave.rate} Hz"
+        )
+    return wave
+
+
+# The shell's part.
+
+
+def _split_pipeline(rxfilename: str) -> list[list[str]]:
+    """The words of each command of `command | command |`."""
+    text = rxfilename.strip().removesuffix("|")
+    if _SHELL_CHARACTERS.intersection(text):
+        raise _NotOurs
+    lexer = shlex.shlex(text, posix=True, punctuation_chars="".join(_SHELL_OPERATORS))
+    lexer.whitespace_split = True
+    commands: list[list[str]] = [[]]
+    for word in _words(lexer):
+        if word == "|":
+            commands.append([])
+        elif word and _SHELL_OPERATORS.issuperset(word):
+            raise _NotOurs
+        else:
+            commands[-1].append(word)
+    if not all(commands):
+        raise _NotOurs
+    return commands
+
+
+def _words(lexer: shlex.shlex) -> Iterator[str]:
+    try:
+        yield from lexer
+    except ValueError:  # an open quote: the shell will tell
+        raise _NotOurs from None
+
+
+def _find_program(words: list[str]) -> tuple[Program, list[str]]:
+    name = words[0]
+    if name not in _PROGRAMS or (name.startswith("wav-") and not _is_ours(name)):
+        raise _NotOurs
+    return _PROGRAMS[name], words[1:]
+
+
+@functools.cache
+def _is_ours(name: str) -> bool:
+    """Whether the PATH leads to this project's command of that name, or to none."""
+    path = shutil.which(name)
+    return path is None or os.path.basename(os.path.realpath(path)) == "kaldi"
+
+
+# The programs.
+
+
+def _read_input(name: str, stdin: Wave | None) -> Wave:
+    if name != "-":
+        return read_wave(name)
+    if stdin is None:
+        raise _NotOurs
+    return stdin
+
+
+def _cat(arguments: list[str], stdin: Wave | None) -> Wave:
+    names = arguments or ["-"]
+    if len(names) > 1 or names[0].startswith("-") and names[0] != "-":
+        raise _NotOurs
+    return _read_input(names[0], stdin)
+
+
+def _flac(arguments: list[str], stdin: Wave | None) -> Wave:
+    long = {"--decode": "d", "--stdout": "c", "--silent": "s", "--totally-silent": "s"}
+    files = [word for word in arguments if word == "-" or not word.startswith("-")]
+    flags = {
+        letter
+        for word in arguments
+        if word not in files
+        for letter in long.get(word, word.removeprefix("-"))
+    }
+    if not {"d", "c"} <= flags <= {"d", "c", "s"} or len(files) > 1:
+        raise _NotOurs
+    return _read_input(files[0] if files else "-", stdin)
+
+
+def _sox(arguments: list[str], stdin: Wave | None) -> Wave:
+    words = list(arguments)
+    while words and words[0] in ("-q", "-V0", "-V1", "-V2"):
+        words.pop(0)
+    if words[:1] == ["-t"]:
+        del words[:2]
+    if len(words) < 4 or words[1:4] != ["-t", "wav", "-"]:
+        raise _NotOurs
+    name, effect = words[0], words[4:]
+    if name.startswith("-") and name != "-":
+        raise _NotOurs
+    factor = _parse_speed(effect)
+    wave = _read_input(name, stdin)
+    if factor == 1:
+        return wave
+    rates = factor.numerator, factor.denominator
+    samples = [resample(channel, *rates, _SPEED_ZEROS) for channel in wave.samples]
+    return Wave(to_int16(np.round(samples)).astype(np.float32), wave.rate)
+
+
+def _parse_speed(effect: list[str]) -> Fraction:
+    """The factor of the effect `speed FACTOR`; 1 if there is no effect."""
+    if not effect:
+        return Fraction(1)
+    try:
+        factor = Fraction(effect[1]).limit_denominator(1000)
+    except (IndexError, ValueError, ZeroDivisionError):
+        raise _NotOurs from None
+    if effect[0] != "speed" or len(effect) != 2 or factor <= 0:
+        raise _NotOurs
+    return factor
+
+
+def _wav_copy(arguments: list[str], stdin: Wave | None) -> Wave:
+    if len(arguments) != 2 or arguments[0].startswith("--") or arguments[1] != "-":
+        raise _NotOurs
+    if ":" in arguments[0]:  # perhaps an archive
+        raise _NotOurs
+    return _read_input(arguments[0], stdin)
+
+
+def _wav_reverberate(arguments: list[str], stdin: Wave | None) -> Wave:
+    options, standard, names = parse_options(ReverberateOptions, arguments)
+    if len(names) != 2 or names[1] != "-" or standard.help:
+        raise _NotOurs
+    return apply_reverberation(_read_input(names[0], stdin), options)
+
+
+_PROGRAMS: dict[str, Program] = {
+    "cat": _cat,
+    "flac": _flac,
+    "sox": _sox,
+    "wav-copy": _wav_copy,
+    "wav-reverberate": _wav_reverberate,
+}
