@@ -1,18 +1,18 @@
 """Pipelines of a wav.scp, run inside this process where all their programs are ours.
 
-`flac -dcs a.flac | wav-reverberate --additive-signals='cat b.wav |' ... - - |` costs two
-or three program starts for each utterance; here it costs none, and `flac` and `sox` need
-not be installed. Known are:
+`flac -dcs a.flac | wav-reverberate --additive-signals='cat b.wav |' ... - - |` costs
+two or three program starts for each utterance; here it costs none, and `flac` and `sox`
+need not be installed. Known are:
 
 - `cat FILE`;
 - `flac` with `-d`, `-c` and `-s`, of FILE or `-`;
-- `sox [-t TYPE] FILE -t wav -`, also with the effect `speed FACTOR`;
+- `sox [-t TYPE] FILE [-r RATE] -t wav -`, also with the effect `speed FACTOR`;
 - `wav-copy IN -` and `wav-reverberate [options] IN -`, unless the PATH has others than
   this project's.
 
-Any other pipeline is left to the shell. Departures: whatever the extension says, a file
-may be of any format that `dataset.wav.read_wave` knows; the samples after `speed` differ
-a little from SoX's, whose low-pass filter is another one.
+Any other pipeline is left to the shell. Departures: whatever its extension says, a file
+may be of any format that `dataset.wav.read_wave` knows; samples after `speed` or `-r`
+differ a little from SoX's, whose low-pass filter is another one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Program = Callable[[list[str], "Wave | None"], Wave]
 """What a program does with its arguments and its standard input."""
 
 _CACHE_BYTES = 1 << 28
-_SPEED_ZEROS = 32  # a sharper filter than Kaldi's: this is heard, and costs little
+_FILTER_ZEROS = 32  # sharper than Kaldi's own resampling: this makes training data
 _SHELL_CHARACTERS = frozenset("$`*?[]{}~#!\\\n")
 _SHELL_OPERATORS = frozenset("();<>|&")
 
@@ -54,8 +54,8 @@ class ReverberateOptions:
     )
     shift_output: bool = option(
         True,
-        "Shift the output back by the delay of the impulse response's peak, and keep the "
-        "length of the input; else the output has the room's tail",
+        "Shift the output back by the delay of the impulse response's peak, and keep "
+        "the length of the input; else the output has the room's tail",
     )
     input_wave_channel: int = option(0, "Channel of the input to use")
     rir_channel: int = option(0, "Channel of the impulse response to use")
@@ -114,7 +114,9 @@ def apply_reverberation(wave: Wave, options: ReverberateOptions) -> Wave:
         channels = [(i, i) for i in range(len(response.samples))]
     outputs = []
     for rir_channel, noise_channel in channels:
-        room = response and _channel(response, rir_channel, "impulse response")
+        room = None
+        if response is not None:
+            room = _channel(response, rir_channel, "impulse response")
         added = [
             Noise(_channel(noise, noise_channel, "additive signal"), snr, start)
             for noise, snr, start in noises
@@ -173,7 +175,7 @@ def _parse_numbers(text: str, name: str) -> list[float]:
 def _channel(wave: Wave, channel: int, what: str) -> np.ndarray:
     if not 0 <= channel < len(wave.samples):
         raise InputError(
-            f"the {what} has {len(wave.samples)} channels; there is no channel {channel}"
+            f"the {what} has {len(wave.samples)} channels, so no channel {channel}"
         )
     return wave.samples[channel]
 
@@ -208,7 +210,7 @@ def _load(rxfilename: str, rate: int) -> Wave | None:
     wave = _cache.read(rxfilename)
     if wave.rate != rate:
         raise InputError(
-            f"{rxfilename}: expected a sampling rate of {rate} Hz as that of the input, "
+            f"{rxfilename}: expected the sampling rate of the input, {rate} Hz, "
             f"got {wave.rate} Hz"
         )
     return wave
@@ -294,20 +296,37 @@ def _sox(arguments: list[str], stdin: Wave | None) -> Wave:
     words = list(arguments)
     while words and words[0] in ("-q", "-V0", "-V1", "-V2"):
         words.pop(0)
-    if words[:1] == ["-t"]:
-        del words[:2]
-    if len(words) < 4 or words[1:4] != ["-t", "wav", "-"]:
+    _take_options(words, "-t")
+    name = words.pop(0) if words else "-?"
+    output = _take_options(words, "-t", "-r")
+    if name.startswith("-") and name != "-" or words[:1] != ["-"]:
         raise _NotOurs
-    name, effect = words[0], words[4:]
-    if name.startswith("-") and name != "-":
+    factor = _parse_speed(words[1:])
+    rate = output.get("-r", "").replace("k", "000")
+    if output.get("-t") != "wav" or not (rate.isdecimal() or not rate):
         raise _NotOurs
-    factor = _parse_speed(effect)
     wave = _read_input(name, stdin)
-    if factor == 1:
-        return wave
-    rates = factor.numerator, factor.denominator
-    samples = [resample(channel, *rates, _SPEED_ZEROS) for channel in wave.samples]
-    return Wave(to_int16(np.round(samples)).astype(np.float32), wave.rate)
+    return _convert(wave, factor, int(rate) if rate else wave.rate)
+
+
+def _take_options(words: list[str], *names: str) -> dict[str, str]:
+    """Takes `-option value` pairs off the front of a command line."""
+    taken = {}
+    while len(words) > 1 and words[0] in names:
+        taken[words[0]] = words[1]
+        del words[:2]
+    return taken
+
+
+def _convert(wave: Wave, speed: Fraction, rate: int) -> Wave:
+    ratio = Fraction(wave.rate) * speed / rate
+    if ratio == 1:
+        return Wave(wave.samples, rate)
+    samples = [
+        resample(channel, ratio.numerator, ratio.denominator, _FILTER_ZEROS)
+        for channel in wave.samples
+    ]
+    return Wave(to_int16(np.round(samples)).astype(np.float32), rate)
 
 
 def _parse_speed(effect: list[str]) -> Fraction:

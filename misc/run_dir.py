@@ -6,6 +6,7 @@
     model-N.keras   the model after N optimizer steps
     checkpoint      which of them is the last, and which are kept
     learning_rate   lines `epoch rate`, epoch 0 first
+    learning_rate_list   a copy of the file of rates, where the configuration names one
     valid_loss      lines `epoch loss eer`, one for each finished epoch
     versions.json   what the run was made with
 
@@ -15,6 +16,7 @@ the old one or the new one.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -27,6 +29,7 @@ from dataset.errors import InputError
 from misc.params import Params
 
 SUFFIX = ".keras"
+RATES = "learning_rate_list"
 
 
 def write_whole(path: str, write: Callable[[str], object]) -> None:
@@ -74,6 +77,10 @@ class RunDir:
         write_text(self.file("feature_dim"), f"{feature_dim}\n")
         write_text(self.file("num_speakers"), f"{num_speakers}\n")
         write_text(self.file("versions.json"), json.dumps(versions(), indent=2) + "\n")
+        rates = params.learning_rate_list()
+        if rates is not None:  # the folder must not depend on a file elsewhere
+            write_text(self.file(RATES), "".join(f"{rate!r}\n" for rate in rates))
+            params = dataclasses.replace(params, learning_rate=RATES)
         write_text(self.file("config.json"), params.to_json())
 
     def params(self) -> Params:

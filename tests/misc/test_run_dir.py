@@ -95,3 +95,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 )
 def test_halving(losses, rates):
     assert halving_rates(4, losses, patience=2) == rates
+
+
+def test_the_list_of_rates_is_kept_in_the_folder(tmp_path):
+    (tmp_path / "rates").write_text("0.1\n0.05\n")
+    config = toy.write_config(tmp_path / "c.json", learning_rate="rates")
+    run = RunDir(str(tmp_path / "model"))
+    run.create(Params.from_json(str(config)), 5, 6)
+    (tmp_path / "rates").unlink()
+    assert run.params().learning_rate_list() == [0.1, 0.05]

@@ -1,0 +1,112 @@
+"""Segments of 300 x 30 at random from archives in the page cache, one process.
+
+    python -m benchmarks.bench_reader
+
+Compares FeatureReader with kaldi_native_io and kaldiio (which read whole utterances),
+and with the bound: copying the same rows out of a memory map at known places.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+
+import kaldi_native_io
+import kaldiio
+import numpy as np
+
+from dataset.kaldi_io import FeatureReader
+from dataset.kaldi_table import TableWriter
+
+UTTERANCES, FRAMES, DIM, LENGTH = 1000, 800, 30, 300
+FORMATS = {"float": None, "CM": 2, "CM2": 3, "CM3": 5}
+SECONDS = 1.0
+"""For each measurement; the best of three thirds counts."""
+
+Plan = list[tuple[int, int]]
+Read = Callable[[int, int], np.ndarray]
+
+
+def write_archives(folder: str) -> None:
+    """The same normal numbers in each format."""
+    rng = np.random.default_rng(0)
+    feats = rng.normal(0, 10, (FRAMES + UTTERANCES, DIM)).astype(np.float32)
+    for name, method in FORMATS.items():
+        with TableWriter(
+            f"ark,scp:{folder}/{name}.ark,{folder}/{name}.scp",
+            "matrix",
+            compression_method=method,
+        ) as writer:
+            for i in range(UTTERANCES):
+                writer.write(f"{i:04d}", feats[i : i + FRAMES])
+
+
+def readers(folder: str, name: str) -> dict[str, Read]:
+    """A function (utterance, start) -> float32 [LENGTH, DIM] for each library."""
+    with open(f"{folder}/{name}.scp") as stream:
+        places = [line.split()[1] for line in stream]
+    ours = FeatureReader()
+    native = kaldi_native_io.RandomAccessFloatMatrixReader(f"scp:{folder}/{name}.scp")
+
+    def read_native(i: int, start: int) -> np.ndarray:
+        return native[f"{i:04d}"][start : start + LENGTH].copy()
+
+    def read_kaldiio(i: int, start: int) -> np.ndarray:
+        return kaldiio.load_mat(places[i])[start : start + LENGTH].copy()
+
+    return {
+        "ours": lambda i, start: ours.read(places[i], start, LENGTH),
+        "kaldi_native_io": read_native,
+        "kaldiio": read_kaldiio,
+        "slice copy of floats": slice_copy(folder),
+    }
+
+
+def slice_copy(folder: str) -> Read:
+    """The bound: no names, no headers, only the rows."""
+    archive = np.memmap(f"{folder}/float.ark", mode="r")
+    with open(f"{folder}/float.scp") as stream:
+        offsets = [int(line.rpartition(":")[2]) + 15 for line in stream]
+    size = FRAMES * DIM * 4
+    matrices = [
+        np.asarray(archive[at : at + size]).view("<f4").reshape(FRAMES, DIM)
+        for at in offsets
+    ]
+    return lambda i, start: matrices[i][start : start + LENGTH].copy()
+
+
+def segments_per_second(read: Read, plan: Plan) -> float:
+    """The best of three runs."""
+    best = 0.0
+    for _ in range(3):
+        count, begin = 0, time.perf_counter()
+        while (passed := time.perf_counter() - begin) < SECONDS / 3:
+            for i, start in plan[count % len(plan) :][:50]:
+                read(i, start)
+            count += 50
+        best = max(best, count / passed)
+    return best
+
+
+def main() -> None:
+    rng = np.random.default_rng(1)
+    starts = rng.integers(0, FRAMES - LENGTH, 20000).tolist()
+    plan = list(zip(rng.integers(0, UTTERANCES, 20000).tolist(), starts, strict=True))
+    with tempfile.TemporaryDirectory() as folder:
+        write_archives(folder)
+        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+        for name in FORMATS:
+            functions = readers(folder, name)
+            expected = functions["kaldi_native_io"](7, 100)
+            if not (functions["ours"](7, 100) == expected).all():
+                raise SystemExit(f"{name}: not what Kaldi reads")
+            speeds = {k: segments_per_second(f, plan) for k, f in functions.items()}
+            print(f"{name}: ours {speeds['ours']:,.0f} segments/s")
+            for other in list(speeds)[1:]:
+                print(f"  {speeds['ours'] / speeds[other]:6.2f} x {other}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The recipe egs/mini/v1 on a tiny set: what each stage leaves, and how it fails."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import toy
+
+RECIPE = Path(__file__).parents[2] / "egs/mini/v1"
+SIZES = "--train-speakers 12 --eval-speakers 4 --lda-dim 8 --valid-speakers 4".split()
+
+
+def run(folder, *options):
+    environment = {k: v for k, v in os.environ.items() if k != "KALDI_ROOT"}
+    where = ["--data", folder / "data", "--exp", folder / "exp"]
+    command = ["./run.sh", *where, *SIZES, "--config", folder / "tiny.json", *options]
+    return subprocess.run(
+        [str(x) for x in command],
+        cwd=RECIPE,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mini")
+    toy.write_config(
+        folder / "tiny.json",
+        num_nodes_frame_layers=48,
+        num_nodes_pooling_layer=64,
+        num_epochs=3,
+        num_steps_per_epoch=20,
+        num_speakers_per_batch=8,
+        min_segment_len=100,
+        max_segment_len=120,
+        learning_rate=0.003,
+    )
+    result = run(folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder, result
+
+
+def lines(path):
+    return path.read_text().splitlines()
+
+
+def test_it_says_which_kaldi_and_how_long(done):
+    _, result = done
+    assert "using the embedded commands" in result.stdout.splitlines()[0]
+    for stage in range(11):
+        assert f"stage {stage}:" in result.stdout
+        assert f"stage {stage} took" in result.stdout
+
+
+def test_stages_leave_what_they_say(done):
+    folder, _ = done
+    data, model = folder / "data", folder / "exp/tiny"
+    assert len(lines(data / "train/feats.scp")) == 120
+    assert len(lines(data / "train_combined/feats.scp")) == 480
+    able = lines(data / "train_able/utt2spk")
+    train, valid = (lines(data / f"{n}/utt2spk") for n in ("softmax_train", "valid"))
+    assert sorted(train + valid) == able
+    assert len(valid) == 4 * 4  # a recording of four speakers, with its copies
+    assert len(lines(data / "softmax_train/spklist")) == 12
+    assert len(lines(model / "nnet/valid_loss")) == 3
+    assert len(lines(model / "eval/xvector.scp")) == 32
+    for name in ("cosine", "cosine_as_norm", "lda_cosine", "plda"):
+        assert len(lines(model / "scores" / name)) == len(lines(data / "eval/trials"))
+
+
+def test_the_table_and_the_picture(done):
+    folder, result = done
+    table = lines(folder / "exp/tiny/results.txt")
+    assert [line.split("  ")[0] for line in table[1:5]] == [
+        "cosine",
+        "cosine, AS-norm",
+        "LDA+cosine",
+        "PLDA",
+    ]
+    rates = [float(line[18:].split()[0]) for line in table[1:5]]
+    assert all(0 < rate < 45 for rate in rates)
+    assert "\n".join(table) in result.stdout
+    picture = (folder / "exp/tiny/det.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and len(picture) > 10000
+
+
+def test_a_failed_stage_shows_the_end_of_its_log(done):
+    folder, _ = done
+    config = toy.write_config(folder / "tiny.json", num_epoch=3)
+    result = run(folder, "--stage", 6, "--stop-stage", 6)
+    assert result.returncode != 0
+    shown = result.stdout + result.stderr
+    assert "unknown key 'num_epoch'; did you mean 'num_epochs'?" in shown
+    assert str(config) in shown and "train_nnet.log" in shown
+    assert "stage 6 failed" in shown
+
+
+def test_a_misspelt_option_is_refused(done):
+    folder, _ = done
+    result = run(folder, "--stgae", 6)
+    assert result.returncode != 0 and "stgae" in result.stdout + result.stderr
