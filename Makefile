@@ -17,7 +17,7 @@ check: setup-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/shellcheck -x $$(git ls-files '*.sh' .ci/run misc/kaldi/bin/kaldi | \
+	$(VENV)/bin/shellcheck $$(git ls-files '*.sh' .ci/run misc/kaldi/bin/kaldi | \
 	  while read -r f; do [ -L "$$f" ] || echo "$$f"; done)
 
 setup: $(VENV)/.installed

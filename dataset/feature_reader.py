@@ -25,6 +25,9 @@ from dataset.kaldi_stream import is_pipe, located, open_or_fd, split_offset
 _MAX_MAPS = 512
 """Well under the usual limit of 1024 open files."""
 
+_MAX_PLACES = 1 << 16
+"""Places that are remembered, at about 500 bytes each."""
+
 _PLAIN: dict[bytes, np.dtype] = {b"\0BFM ": np.dtype("<f4"), b"\0BDM ": np.dtype("<f8")}
 _SIZES = struct.Struct("<bibi")
 _COMPRESSED = {b"\0BCM ": b"CM", b"\0BCM2": b"CM2", b"\0BCM3": b"CM3"}
@@ -74,12 +77,13 @@ class FeatureReader:
 
     def __init__(self) -> None:
         self._maps: OrderedDict[str, mmap.mmap] = OrderedDict()
+        self._places: dict[str, _Stored] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._maps = OrderedDict()
+        self.__init__()  # type: ignore[misc]
 
     def shape(self, rxfilename: str) -> tuple[int, int]:
         """Frames and dimension.
@@ -102,6 +106,8 @@ class FeatureReader:
             InputError: there is no matrix, it is cut short, or it has fewer frames.
         """
         try:
+            if (place := self._places.get(rxfilename)) is not None:
+                return place.read(start, _stop(start, length, place.rows))
             name, extent = split_range(rxfilename)
             matrix = self._locate(name)
             if extent is None:
@@ -124,7 +130,12 @@ class FeatureReader:
         token = archive[offset : offset + 5]
         if not token:
             raise InputError(f"truncated: nothing at byte {offset}")
-        return _parse(archive, offset, token) if token[:1] == b"\0" else _Whole(name)
+        if token[:1] != b"\0":
+            return _Whole(name)
+        if len(self._places) >= _MAX_PLACES:
+            self._places.clear()
+        place = self._places[name] = _parse(archive, offset, token)
+        return place
 
     def _open(self, path: str) -> mmap.mmap | None:
         """Maps a file; None if it is no regular file, such as a named pipe."""
@@ -139,6 +150,7 @@ class FeatureReader:
         self._maps[path] = archive
         if len(self._maps) > _MAX_MAPS:
             self._maps.popitem(last=False)
+            self._places.clear()  # which would keep the map open
         return archive
 
 

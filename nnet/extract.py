@@ -10,9 +10,8 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
-from dataset.kaldi_table import SequentialReader, TableWriter
-
 from dataset.errors import InputError
+from dataset.kaldi_table import SequentialReader, TableWriter
 from nnet import program
 
 _logger = logging.getLogger("extract")

@@ -15,8 +15,25 @@ if __name__ == "__main__":  # run as a file: the project's root is two folders u
 from misc.kaldi.command import COMMANDS, run
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "misc.kaldi.feat_commands": (),
-    "misc.kaldi.wav_commands": (),
+    "misc.kaldi.feat_commands": (
+        "compute-mfcc-feats",
+        "compute-fbank-feats",
+        "compute-vad",
+        "apply-cmvn-sliding",
+        "select-voiced-frames",
+    ),
+    "misc.kaldi.copy_commands": (
+        "copy-feats",
+        "copy-vector",
+        "feat-to-len",
+        "feat-to-dim",
+    ),
+    "misc.kaldi.wav_commands": (
+        "extract-segments",
+        "wav-copy",
+        "wav-reverberate",
+        "wav-to-duration",
+    ),
     "misc.kaldi.ivector_commands": (
         "ivector-mean",
         "ivector-normalize-length",

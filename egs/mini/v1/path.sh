@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Puts the Python of the project, then the Kaldi commands, on the PATH.
 # With KALDI_ROOT set the user's Kaldi leads; without it, the embedded commands.
 TF_KALDI_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd -P)

@@ -19,6 +19,7 @@ valid_speakers=20
 lda_dim=         # empty: 100, or 200 with --corpus
 lda_factor=0.5   # share of the total covariance in the LDA's within-class covariance
 
+# shellcheck source=./cmd.sh
 . ./cmd.sh
 . ./path.sh
 . utils/parse_options.sh

@@ -184,7 +184,7 @@ def _initialise(library: ctypes.CDLL, data_folder: Path) -> None:
     )
     if rate != NATIVE_RATE:
         raise InputError(
-            f"espeak-ng does not start on its data in {data_folder}: expected a rate of "
+            f"espeak-ng does not start on its data in {data_folder}: expected "
             f"{NATIVE_RATE} Hz, got {rate}; if that path is long, set TMPDIR to a "
             "shorter one"
         )

@@ -1,0 +1,270 @@
+"""Kaldi's commands that make features: MFCC, filterbanks, VAD, sliding CMVN."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dataset.errors import InputError
+from dataset.features import (
+    FbankOptions,
+    MfccOptions,
+    SlidingCmvnOptions,
+    VadOptions,
+    compute_fbank,
+    compute_mfcc,
+    energy_vad,
+    select_voiced,
+    sliding_cmvn,
+)
+from dataset.kaldi_table import RandomAccessReader, SequentialReader, TableWriter
+from dataset.options import option
+from dataset.wav import Wave
+from misc.kaldi.command import command, log, verbose_log, warn
+from misc.kaldi.table_loop import optional_writer, transform_table
+
+Compute = Callable[..., np.ndarray]
+
+
+# From waveforms.
+
+
+@dataclasses.dataclass(frozen=True)
+class WaveformOptions:
+    """What compute-mfcc-feats and compute-fbank-feats have in common."""
+
+    channel: int = option(
+        -1, "Channel to use (-1: mono is expected, 0: left, 1: right)"
+    )
+    min_duration: float = option(
+        0.0, "Leave out utterances shorter than this (seconds)"
+    )
+    subtract_mean: bool = option(False, "Subtract the mean over the utterance")
+    write_utt2dur: str = option("", "Wspecifier for the durations in seconds")
+    seed: int = option(
+        0, "Seed of the dither noise, which depends on this and on the utterance's key"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ComputeMfccOptions(MfccOptions, WaveformOptions):
+    """Options of compute-mfcc-feats."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ComputeFbankOptions(FbankOptions, WaveformOptions):
+    """Options of compute-fbank-feats."""
+
+
+@command(
+    "compute-mfcc-feats",
+    """
+Computes MFCC features of sound files.
+The dither noise is the same in every run; change --seed for another.
+
+Usage: compute-mfcc-feats [options...] <wav-rspecifier> <feats-wspecifier>
+e.g.: compute-mfcc-feats --config=conf/mfcc.conf scp,p:wav.scp ark:mfcc.ark
+""",
+    ComputeMfccOptions,
+    (2, 2),
+)
+def compute_mfcc_feats(
+    options: ComputeMfccOptions, wav_rspecifier: str, feats_wspecifier: str
+) -> int:
+    """The command compute-mfcc-feats."""
+    return _compute_feats(compute_mfcc, options, wav_rspecifier, feats_wspecifier)
+
+
+@command(
+    "compute-fbank-feats",
+    """
+Computes log mel filterbank features of sound files.
+The dither noise is the same in every run; change --seed for another.
+
+Usage: compute-fbank-feats [options...] <wav-rspecifier> <feats-wspecifier>
+e.g.: compute-fbank-feats --num-mel-bins=80 scp,p:wav.scp ark:fbank.ark
+""",
+    ComputeFbankOptions,
+    (2, 2),
+)
+def compute_fbank_feats(
+    options: ComputeFbankOptions, wav_rspecifier: str, feats_wspecifier: str
+) -> int:
+    """The command compute-fbank-feats."""
+    return _compute_feats(compute_fbank, options, wav_rspecifier, feats_wspecifier)
+
+
+def _compute_feats(
+    compute: Compute, options: Any, wav_rspecifier: str, feats_wspecifier: str
+) -> int:
+    compute(np.zeros(0), options.sample_frequency, options)  # wrong options end it here
+    with (
+        SequentialReader(wav_rspecifier, "wave") as reader,
+        TableWriter(feats_wspecifier, "matrix") as writer,
+        optional_writer(options.write_utt2dur, "float") as duration_writer,
+    ):
+
+        def write(key: str, value: tuple[np.ndarray, float]) -> None:
+            features, duration = value
+            writer.write(key, features)
+            if duration_writer:
+                duration_writer.write(key, duration)
+            verbose_log(2, f"Processed features for key {key}")
+
+        num_done, num_failed = transform_table(
+            reader,
+            write,
+            lambda key, wave: (_features(compute, options, key, wave), wave.duration),
+        )
+    log(f"Done {num_done} out of {num_done + num_failed} utterances")
+    return 0 if num_done else 1
+
+
+def _features(compute: Compute, options: Any, key: str, wave: Wave) -> np.ndarray:
+    if wave.duration < options.min_duration:
+        raise InputError(
+            f"{wave.duration:g} s is less than --min-duration={options.min_duration:g}"
+        )
+    rng = np.random.default_rng([options.seed, zlib.crc32(key.encode())])
+    features = compute(_choose_channel(options, key, wave), wave.rate, options, rng)
+    if not len(features):
+        raise InputError(f"{wave.duration:g} s is too short for a frame")
+    if options.subtract_mean:
+        features = features - features.mean(axis=0, dtype=np.float64)
+    return features.astype(np.float32, copy=False)
+
+
+def _choose_channel(options: Any, key: str, wave: Wave) -> np.ndarray:
+    channels = len(wave.samples)
+    if options.channel < 0:
+        if channels > 1:
+            warn(f"{key}: {channels} channels; the first is used (see --channel)")
+        return wave.samples[0]
+    if options.channel >= channels:
+        raise InputError(f"{channels} channels, but --channel={options.channel}")
+    return wave.samples[options.channel]
+
+
+# From features.
+
+
+def _frames(features: np.ndarray) -> np.ndarray:
+    if not len(features):
+        raise InputError("empty feature matrix")
+    return features
+
+
+@dataclasses.dataclass(frozen=True)
+class ComputeVadOptions(VadOptions):
+    """Options of compute-vad."""
+
+    omit_unvoiced_utts: bool = option(
+        False, "Leave out utterances without a voiced frame"
+    )
+
+
+@command(
+    "compute-vad",
+    """
+Voice activity decisions from the log energy, which is the first feature: for each
+utterance a vector with 1 for a voiced frame and 0 for the others.
+
+Usage: compute-vad [options] <feats-rspecifier> <vad-wspecifier>
+e.g.: compute-vad --config=conf/vad.conf scp:feats.scp ark:vad.ark
+""",
+    ComputeVadOptions,
+    (2, 2),
+)
+def compute_vad(
+    options: ComputeVadOptions, feats_rspecifier: str, vad_wspecifier: str
+) -> int:
+    """The command compute-vad."""
+    num_unvoiced = num_frames = num_voiced_frames = 0
+    with (
+        SequentialReader(feats_rspecifier, "matrix") as reader,
+        TableWriter(vad_wspecifier, "vector") as writer,
+    ):
+
+        def write(key: str, vad: np.ndarray) -> None:
+            nonlocal num_unvoiced, num_frames, num_voiced_frames
+            num_frames += len(vad)
+            num_voiced_frames += int(vad.sum())
+            if not vad.any():
+                num_unvoiced += 1
+                omitted = "; no output for it" if options.omit_unvoiced_utts else ""
+                warn(f"{key}: no frame was judged voiced{omitted}")
+            if vad.any() or not options.omit_unvoiced_utts:
+                writer.write(key, vad)
+
+        num_done, num_failed = transform_table(
+            reader, write, lambda key, features: energy_vad(_frames(features), options)
+        )
+    log(
+        f"Applied energy-based voice activity detection to {num_done} utterances: "
+        f"{num_unvoiced} without a voiced frame; {num_failed} failed"
+    )
+    proportion = num_voiced_frames / max(num_frames, 1)
+    log(f"Proportion of voiced frames was {proportion:.6g} over {num_frames} frames")
+    return 0 if num_done > num_unvoiced else 1
+
+
+@command(
+    "apply-cmvn-sliding",
+    """
+Cepstral mean (and variance) normalisation over a sliding window.
+
+Usage: apply-cmvn-sliding [options] <feats-rspecifier> <feats-wspecifier>
+e.g.: apply-cmvn-sliding --center=true --cmn-window=300 scp:feats.scp ark:-
+""",
+    SlidingCmvnOptions,
+    (2, 2),
+)
+def apply_cmvn_sliding(
+    options: SlidingCmvnOptions, feats_rspecifier: str, feats_wspecifier: str
+) -> int:
+    """The command apply-cmvn-sliding."""
+    with (
+        SequentialReader(feats_rspecifier, "matrix") as reader,
+        TableWriter(feats_wspecifier, "matrix") as writer,
+    ):
+        num_done, num_failed = transform_table(
+            reader,
+            writer.write,
+            lambda key, features: sliding_cmvn(_frames(features), options),
+        )
+    log(f"Normalised {num_done} utterances; {num_failed} failed")
+    return 0 if num_done else 1
+
+
+@command(
+    "select-voiced-frames",
+    """
+Keeps the frames that compute-vad judged voiced.
+
+Usage: select-voiced-frames <feats-rspecifier> <vad-rspecifier> <feats-wspecifier>
+e.g.: select-voiced-frames scp:feats.scp scp,s,cs:vad.scp ark:-
+""",
+    num_args=(3, 3),
+)
+def select_voiced_frames(
+    options: Any, feats_rspecifier: str, vad_rspecifier: str, feats_wspecifier: str
+) -> int:
+    """The command select-voiced-frames."""
+    with (
+        SequentialReader(feats_rspecifier, "matrix") as reader,
+        RandomAccessReader(vad_rspecifier, "vector") as vad_reader,
+        TableWriter(feats_wspecifier, "matrix") as writer,
+    ):
+
+        def change(key: str, features: np.ndarray) -> np.ndarray:
+            if key not in vad_reader:
+                raise InputError(f"no VAD decisions in {vad_rspecifier}")
+            return select_voiced(_frames(features), vad_reader[key])
+
+        num_done, num_failed = transform_table(reader, writer.write, change)
+    log(f"Selected voiced frames of {num_done} utterances; {num_failed} failed")
+    return 0 if num_done else 1
