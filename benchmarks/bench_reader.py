@@ -1,6 +1,6 @@
 """Segments of 300 x 30 at random from archives in the page cache, one process.
 
-    python -m benchmarks.bench_reader
+    python benchmarks/bench_reader.py
 
 Compares FeatureReader with kaldi_native_io and kaldiio (which read whole utterances),
 and with the bound: copying the same rows out of a memory map at known places.
@@ -9,16 +9,20 @@ and with the bound: copying the same rows out of a memory map at known places.
 from __future__ import annotations
 
 import os
+import pathlib
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 
-import kaldi_native_io
-import kaldiio
-import numpy as np
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from dataset.kaldi_io import FeatureReader
-from dataset.kaldi_table import TableWriter
+import kaldi_native_io  # noqa: E402
+import kaldiio  # noqa: E402
+import numpy as np  # noqa: E402
+
+from dataset.kaldi_io import FeatureReader  # noqa: E402
+from dataset.kaldi_table import TableWriter  # noqa: E402
 
 UTTERANCES, FRAMES, DIM, LENGTH = 1000, 800, 30, 300
 FORMATS = {"float": None, "CM": 2, "CM2": 3, "CM3": 5}

@@ -130,7 +130,7 @@ def _value_tables(points: np.ndarray) -> np.ndarray:
     tables *= _POSITION_ON_LINE
     tail = tables[:, _TAIL:].astype(np.float64)
     tail *= 1 / 63.0
-    tail += points[:, 2:3]
+    tail += points[:, 2:3].astype(np.float64)
     tables += starts.repeat(_BYTES_PER_LINE, axis=1)
     tables[:, _TAIL:] = tail
     return tables

@@ -6,8 +6,7 @@ import mmap
 import os
 import stat
 import struct
-from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +27,8 @@ _MAX_MAPS = 512
 _MAX_PLACES = 1 << 16
 """Places that are remembered, at about 500 bytes each."""
 
-_PLAIN: dict[bytes, np.dtype] = {b"\0BFM ": np.dtype("<f4"), b"\0BDM ": np.dtype("<f8")}
+_SINGLE = np.dtype("<f4")
+_PLAIN: dict[bytes, np.dtype] = {b"\0BFM ": _SINGLE, b"\0BDM ": np.dtype("<f8")}
 _SIZES = struct.Struct("<bibi")
 _COMPRESSED = {b"\0BCM ": b"CM", b"\0BCM2": b"CM2", b"\0BCM3": b"CM3"}
 
@@ -45,13 +45,13 @@ class _Stored(NamedTuple):
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows start:stop as float32."""
-        kind = self.kind
+        archive, position, size, _, cols, kind = self
         if isinstance(kind, Header):
-            body = np.frombuffer(self.map, np.uint8, self.size, self.position)
+            body = np.frombuffer(archive, np.uint8, size, position)
             return decode_rows(kind, body, start, stop)
-        first = self.position + start * self.cols * kind.itemsize
-        rows = np.ndarray((stop - start, self.cols), kind, self.map, first)
-        return to_single(rows, copy=True)
+        first = position + start * cols * kind.itemsize
+        rows = np.ndarray((stop - start, cols), kind, archive, first)
+        return rows.copy() if kind is _SINGLE else to_single(rows)
 
 
 class _Whole:
@@ -76,14 +76,11 @@ class FeatureReader:
     """
 
     def __init__(self) -> None:
-        self._maps: OrderedDict[str, mmap.mmap] = OrderedDict()
+        self._maps: dict[str, mmap.mmap] = {}
         self._places: dict[str, _Stored] = {}
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__()  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type[FeatureReader], tuple[()]]:
+        return FeatureReader, ()
 
     def shape(self, rxfilename: str) -> tuple[int, int]:
         """Frames and dimension.
@@ -126,7 +123,6 @@ class FeatureReader:
         archive = self._maps.get(path) or self._open(path)
         if archive is None:
             return _Whole(name)
-        self._maps.move_to_end(path)
         token = archive[offset : offset + 5]
         if not token:
             raise InputError(f"truncated: nothing at byte {offset}")
@@ -149,7 +145,7 @@ class FeatureReader:
             raise InputError(f"cannot open: {reason}") from None
         self._maps[path] = archive
         if len(self._maps) > _MAX_MAPS:
-            self._maps.popitem(last=False)
+            del self._maps[next(iter(self._maps))]
             self._places.clear()  # which would keep the map open
         return archive
 

@@ -235,10 +235,10 @@ def write_tokens(stream: Stream, tokens: list[str], binary: bool = True) -> None
 # The text forms.
 
 
-def to_single(array: np.ndarray, copy: bool = False) -> np.ndarray:
+def to_single(array: np.ndarray) -> np.ndarray:
     """As float32; numbers beyond its range become infinite, as in Kaldi's reading."""
     if array.dtype == np.float32:
-        return array.copy() if copy else array
+        return array
     with np.errstate(over="ignore"):
         return array.astype(np.float32)
 

@@ -19,7 +19,7 @@ from dataset.wav import resample
 ENERGY_FLOOR = float(np.finfo(np.float32).eps)
 """What energies are raised to before the logarithm."""
 
-_BLOCK = 128  # frames computed at once; keeps the work in the processor's cache
+_BLOCK = 32  # frames computed at once: what stays in the cache, and in the heap
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,7 +52,34 @@ MODULES: dict[str, tuple[str, ...]] = {
         "ivector-compute-dot-products",
         "compute-eer",
     ),
-    "misc.kaldi.data_commands": (),
+    "misc.kaldi.text_commands": (
+        "filter_scp.pl",
+        "utt2spk_to_spk2utt.pl",
+        "spk2utt_to_utt2spk.pl",
+        "apply_map.pl",
+        "split_scp.pl",
+        "shuffle_list.pl",
+        "check_complete.sh",
+    ),
+    "misc.kaldi.data_commands": (
+        "fix_data_dir.sh",
+        "validate_data_dir.sh",
+        "copy_data_dir.sh",
+        "combine_data.sh",
+        "subset_data_dir.sh",
+        "split_data.sh",
+    ),
+    "misc.kaldi.derived_data_commands": (
+        "perturb_data_dir_speed.sh",
+        "get_utt2dur.sh",
+        "get_reco2dur.sh",
+        "get_utt2num_frames.sh",
+    ),
+    "misc.kaldi.run_pl": ("run.pl",),
+    "misc.kaldi.augment_commands": (
+        "augment_data_dir.py",
+        "reverberate_data_dir.py",
+    ),
 }
 """Which module declares which commands."""
 

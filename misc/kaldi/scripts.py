@@ -6,6 +6,7 @@ the first, so that a script is declared, documented and run as every other comma
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import importlib
 import os
@@ -17,8 +18,9 @@ from typing import Any
 if __name__ == "__main__":  # run as a file: the project's root is two folders up
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 
+from dataset.errors import InputError
 from misc.kaldi import main as programs
-from misc.kaldi.command import COMMANDS
+from misc.kaldi.command import COMMANDS, log_error
 
 _BOOLEANS = ("true", "false")
 
@@ -39,7 +41,11 @@ def main(argv: Sequence[str]) -> int:
     owner = next((m for m, names in programs.MODULES.items() if name in names), None)
     if owner is not None:
         importlib.import_module(owner)
-        rest = program_arguments(COMMANDS[name].options, rest)
+        try:
+            rest = program_arguments(COMMANDS[name].options, rest)
+        except InputError as error:
+            log_error(str(error))
+            return 1
     return programs.main([name, "--print-args=false", *rest])
 
 
@@ -54,34 +60,38 @@ def program_arguments(options_type: type, argv: Sequence[str]) -> list[str]:
     types = typing.get_type_hints(options_type)
     fields = {field.name: field for field in dataclasses.fields(options_type)}
     options: dict[str, str] = {}
-    unknown, positional = [], []
-    words = iter(argv)
-    for word in words:
+    unknown: list[str] = []
+    positional: list[str] = []
+    words = collections.deque(argv)
+    while words:
+        word = words.popleft()
         if word == "--":
             positional.extend(words)
-        elif not word.startswith("-") or word == "-" or word[1].isdigit():
+            break
+        if word == "-" or not word.startswith("-"):
             positional.append(word)
-        else:
-            name, equals, value = word.lstrip("-").partition("=")
-            key = name.replace("-", "_")
-            if key not in fields:
-                unknown.append(word)
-                continue
-            if not equals and types[key] is bool:
-                value, words = _boolean(words)
-            elif not equals:
-                value = next(words, "")
-            if fields[key].metadata.get("repeated") and key in options:
-                value = f"{options[key]}\n{value}"
-            options[key] = value
+            continue
+        name, equals, value = word.lstrip("-").partition("=")
+        key = name.replace("-", "_")
+        if key not in fields:
+            unknown.append(f"--{word.lstrip('-')}")
+            continue
+        if not equals:
+            value = _following(words, types[key] is bool, word)
+        if fields[key].metadata.get("repeated") and key in options:
+            value = f"{options[key]}\n{value}"
+        options[key] = value
     pairs = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
     return [*pairs, *unknown, "--", *positional]
 
 
-def _boolean(words: typing.Iterator[str]) -> tuple[str, typing.Iterator[str]]:
-    rest = list(words)
-    value = rest.pop(0) if rest and rest[0] in _BOOLEANS else "true"
-    return value, iter(rest)
+def _following(words: collections.deque[str], boolean: bool, option: str) -> str:
+    """The value of an option that is written as two words."""
+    if boolean and (not words or words[0] not in _BOOLEANS):
+        return "true"
+    if not words:
+        raise InputError(f"option {option} needs a value")
+    return words.popleft()
 
 
 if __name__ == "__main__":

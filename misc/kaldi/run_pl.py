@@ -1,0 +1,288 @@
+"""utils/run.pl: runs jobs on this machine, each with a log of its own.
+
+The command line, the logs and the exit status are those of Kaldi's run.pl; jobs run in
+process groups of their own, which are ended with us.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from dataset.errors import InputError
+from misc.kaldi.command import command
+from misc.kaldi.scripts import RawArguments
+
+# Words that are the shell's: operators, and redirections such as 2>&1 or >file.
+_OPERATOR = re.compile(
+    r"(\||\|&|\|\||&&|&|;|\(|\)|\{|\}|&?\d*(<|>>?)(&\d|[^\s|&;<>()]*))"
+)
+_QUOTED = re.compile(r"[\s|&;<>()$`\\\"'#]|^$")
+_RANGE = re.compile(r"([A-Za-z_]\w*)=(\d+)(?::(\d+))?")
+_TAIL = 10
+_LINE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run: `name` in log and words stands for first..last."""
+
+    name: str
+    first: int
+    last: int
+    log: str
+    words: tuple[str, ...]
+    max_jobs: int
+
+    @property
+    def jobs(self) -> range:
+        return range(self.first, self.last + 1)
+
+    def log_of(self, job: int) -> str:
+        return self.log.replace(self.name, str(job)) if self.name else self.log
+
+    def command_of(self, job: int) -> str:
+        line = shell_line(self.words)
+        return line.replace(self.name, str(job)) if self.name else line
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """Words as a line for bash: operators stay, other special words are quoted."""
+    return " ".join(
+        word
+        if _OPERATOR.fullmatch(word) or not _QUOTED.search(word)
+        else shlex.quote(word)
+        for word in words
+    )
+
+
+def parse(argv: Sequence[str]) -> Plan:
+    """Reads run.pl's command line.
+
+    Raises:
+        InputError: it is not one.
+    """
+    words = collections.deque(argv)
+    name, first, last, limit = "", 1, 1, 0
+    while words:
+        found = _RANGE.fullmatch(words[0])
+        if words[0].startswith("-"):
+            option = words.popleft()
+            value = words.popleft() if words and option != "-V" else ""
+            if option in ("--max-jobs-run", "-tc"):
+                limit = _positive(option, value)
+            elif option == "-pe" and words:  # -pe smp 5
+                words.popleft()
+        elif found and not name:
+            name, first = found[1], _positive(words[0], found[2])
+            last = _positive(words.popleft(), found[3] or found[2])
+        else:
+            break
+    if len(words) < 2:
+        raise InputError("expected a log file and a command; see utils/run.pl --help")
+    log, *rest = words
+    if last < first:
+        raise InputError(f"{name}={first}:{last}: the last job comes before the first")
+    if last > first and name not in log:
+        raise InputError(
+            f"{last - first + 1} jobs would share the log {log}: put {name} in its name"
+        )
+    return Plan(name, first, last, log, tuple(rest), limit or _processors(last - first))
+
+
+def _positive(option: str, value: str) -> int:
+    if not value.isdigit() or int(value) == 0:
+        raise InputError(f"{option}: expected a number above zero, got '{value}'")
+    return int(value)
+
+
+def _processors(more: int) -> int:
+    """As many jobs at once as there are processors; a few more rather than a rest."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    processors = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return more + 1 if more + 1 < 1.4 * processors else processors
+
+
+class Jobs:
+    """The jobs that run, and the end of them."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def run(self, job: int) -> bool:
+        """Runs one job to its end; says whether it went well."""
+        log, command_line = self._plan.log_of(job), self._plan.command_of(job)
+        started = time.time()
+        os.makedirs(os.path.dirname(log) or ".", exist_ok=True)
+        with open(log, "w") as stream:
+            stream.write(f"# {command_line}\n# Started at {_date()}\n#\n")
+        with open(log, "ab") as stream:
+            process = self._start(command_line, stream)
+            if process is None:
+                return False
+            status = process.wait()
+        with self._lock:
+            self._running.discard(process)
+        code = f"code {status}" if status >= 0 else f"code 0; signal {-status}"
+        seconds = round(time.time() - started)
+        with open(log, "a") as text:
+            text.write(
+                f"# Accounting: time={seconds} threads=1\n"
+                f"# Ended ({code}) at {_date()}, elapsed time {seconds} seconds\n"
+            )
+        return status == 0
+
+    def _start(self, line: str, log: object) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            if self._stopped:
+                return None
+            process = subprocess.Popen(
+                ["bash", "-c", f"set -o pipefail\n( {line}\n)"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,  # type: ignore[call-overload]
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._running.add(process)
+            return process
+
+    def stop(self) -> None:
+        """Ends what runs, with all that it started; nothing is started any more."""
+        with self._lock:
+            self._stopped = True
+            running = list(self._running)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for process in running:
+                try:
+                    os.killpg(process.pid, number)
+                except (ProcessLookupError, PermissionError):
+                    continue
+            deadline = time.time() + 5
+            while time.time() < deadline and any(p.poll() is None for p in running):
+                time.sleep(0.05)
+
+
+def _run_all(plan: Plan) -> list[int]:
+    """Runs the jobs; returns those that failed."""
+    jobs = Jobs(plan)
+    _interrupt_on(signal.SIGTERM, signal.SIGHUP)
+    with ThreadPoolExecutor(plan.max_jobs) as pool:
+        futures = {pool.submit(jobs.run, job): job for job in plan.jobs}
+        try:
+            _watch(plan, futures)
+        except BaseException:
+            jobs.stop()
+            raise
+    return [job for future, job in futures.items() if not future.result()]
+
+
+def _interrupt_on(*numbers: int) -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, interrupt)
+
+
+def _watch(plan: Plan, futures: dict[Future[bool], int]) -> None:
+    """Waits for all jobs and says on stderr how far they are."""
+    terminal = sys.stderr.isatty()
+    next_line = time.monotonic() + (1.0 if terminal else _LINE_SECONDS)
+    waiting = set(futures)
+    shown = False
+    while waiting:
+        timeout = max(0.0, next_line - time.monotonic())
+        _, waiting = wait(waiting, timeout, FIRST_COMPLETED)
+        if waiting and time.monotonic() >= next_line:
+            text = _progress(plan, len(futures) - len(waiting))
+            sys.stderr.write(
+                f"\r\x1b[K{text[: _columns()]}" if terminal else text + "\n"
+            )
+            sys.stderr.flush()
+            shown = True
+            next_line = time.monotonic() + (1.0 if terminal else _LINE_SECONDS)
+    if shown and terminal:
+        sys.stderr.write("\r\x1b[K")
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(2).columns - 1
+    except OSError:
+        return 79
+
+
+def _progress(plan: Plan, done: int) -> str:
+    """Jobs done, and the newest line of the logs."""
+    logs = [log for log in map(plan.log_of, plan.jobs) if os.path.isfile(log)]
+    newest = max(logs, key=os.path.getmtime, default="")
+    lines = _last_lines(newest) if newest else []
+    line = "".join(c if c.isprintable() else " " for c in lines[-1]) if lines else ""
+    return f"run.pl: {done}/{len(plan.jobs)} jobs done: {line[-100:]}"
+
+
+def _date() -> str:
+    return time.strftime("%a %b %d %H:%M:%S %Z %Y")
+
+
+def _last_lines(log: str) -> list[str]:
+    """The end of a log, without the lines that are ours."""
+    with open(log, "rb") as stream:
+        stream.seek(max(0, os.path.getsize(log) - 16384))
+        text = stream.read().decode("utf-8", "replace")
+    lines = re.split(r"[\r\n]+", text)
+    ours = ("# Accounting:", "# Ended (", "# Started at", "#\n")
+    return [line for line in lines if line.strip(" #") and not line.startswith(ours)]
+
+
+@command(
+    "run.pl",
+    """
+Runs a command on this machine, its output going to a log. With JOB=1:4 it is run four
+times, side by side; JOB becomes 1, 2, 3 and 4 in the command and in the log's name.
+Operators of the shell are words of their own: \\\\| \\\\> \\\\&\\\\&.
+
+Usage: utils/run.pl [--max-jobs-run <n>] [JOB=<first>:<last>] <log> <command> ...
+       (other options, meant for queue.pl, are accepted and ignored)
+ e.g.: utils/run.pl JOB=1:4 exp/log/foo.JOB.log cat in.JOB \\\\| sort \\\\> out.JOB
+""",
+    RawArguments,
+    (0, None),
+)
+def run_pl(options: RawArguments, *argv: str) -> int:
+    plan = parse(argv)
+    try:
+        failed = _run_all(plan)
+    except KeyboardInterrupt:
+        sys.stderr.write("run.pl: interrupted: the jobs that ran have been ended\n")
+        return 130
+    if not failed:
+        return 0
+    sys.stderr.write(_failure(plan, failed))
+    return 1
+
+
+def _failure(plan: Plan, failed: list[int]) -> str:
+    first = plan.log_of(failed[0])
+    if len(plan.jobs) == 1:
+        text = f"run.pl: job failed, log is in {first}\n"
+    else:
+        logs = plan.log.replace(plan.name, "*")
+        text = f"run.pl: {len(failed)} / {len(plan.jobs)} failed, log is in {logs}\n"
+    if not plan.name and "JOB" in " ".join((plan.log, *plan.words)):
+        text += "run.pl: there is a JOB in the command: is JOB=1:<n> missing?\n"
+    tail = "".join(f"  {line}\n" for line in _last_lines(first)[-_TAIL:])
+    return f"{text}run.pl: the end of {first}:\n{tail}"

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Computes the MFCC of a data directory: feats.scp, and if wanted frames and durations.
+set -euo pipefail
+
+nj=4
+cmd=run.pl
+mfcc_config=conf/mfcc.conf
+compress=true
+write_utt2num_frames=true
+write_utt2dur=true
+
+[ -f ./path.sh ] && . ./path.sh
+. utils/parse_options.sh
+
+if [ $# -lt 1 ] || [ $# -gt 3 ]; then
+  echo "Usage: $0 [options] <data-dir> [<log-dir> [<mfcc-dir>]]" >&2
+  echo "e.g.: $0 --nj 8 data/train exp/make_mfcc data/mfcc" >&2
+  echo "Options:" >&2
+  echo "  --nj <n>                              # jobs" >&2
+  echo "  --cmd <run.pl|queue.pl ...>           # how the jobs are run" >&2
+  echo "  --mfcc-config <file>                  # options of compute-mfcc-feats" >&2
+  echo "  --compress <true|false>               # one byte a number" >&2
+  echo "  --write-utt2num-frames <true|false>" >&2
+  echo "  --write-utt2dur <true|false>" >&2
+  exit 1
+fi
+data=$1
+logdir=${2:-$data/log}
+mfccdir=${3:-$data/data}
+name=$(basename "$data")
+
+for file in "$data/wav.scp" "$data/utt2spk" "$mfcc_config"; do
+  [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
+done
+mkdir -p "$mfccdir" "$logdir"
+mfccdir=$(cd "$mfccdir" && pwd)
+
+source=wav
+[ ! -f "$data/segments" ] || source=segments
+list=$data/wav.scp
+[ $source = wav ] || list=$data/segments
+count=$(wc -l <"$list")
+if [ "$count" -eq 0 ]; then
+  echo "$0: $list is empty" >&2
+  exit 1
+fi
+if [ "$nj" -gt "$count" ]; then
+  nj=$count
+fi
+parts=()
+for n in $(seq "$nj"); do
+  parts+=("$logdir/${source}_$name.$n.scp")
+done
+utils/split_scp.pl "$list" "${parts[@]}"
+
+mfcc=(compute-mfcc-feats)
+if [ "$write_utt2dur" = true ]; then
+  mfcc+=("--write-utt2dur=ark,t:$logdir/utt2dur_$name.JOB")
+fi
+mfcc+=(--verbose=2 "--config=$mfcc_config")
+copy=(copy-feats)
+if [ "$write_utt2num_frames" = true ]; then
+  copy+=("--write-num-frames=ark,t:$logdir/utt2num_frames_$name.JOB")
+fi
+copy+=("--compress=$compress" ark:-
+  "ark,scp:$mfccdir/raw_mfcc_$name.JOB.ark,$mfccdir/raw_mfcc_$name.JOB.scp")
+log=$logdir/make_mfcc_$name.JOB.log
+if [ $source = wav ]; then
+  $cmd JOB=1:"$nj" "$log" \
+    "${mfcc[@]}" "scp,p:$logdir/wav_$name.JOB.scp" ark:- \| "${copy[@]}"
+else
+  $cmd JOB=1:"$nj" "$log" \
+    extract-segments "scp,p:$data/wav.scp" "$logdir/segments_$name.JOB.scp" ark:- \| \
+    "${mfcc[@]}" ark:- ark:- \| "${copy[@]}"
+fi
+
+gather() { # gather <parts with JOB in their name> <table>: the parts as one table
+  for n in $(seq "$nj"); do
+    cat "${1//JOB/$n}"
+  done >"$2.tmp"
+  mv "$2.tmp" "$2"
+}
+gather "$mfccdir/raw_mfcc_$name.JOB.scp" "$data/feats.scp"
+if [ "$write_utt2num_frames" = true ]; then
+  gather "$logdir/utt2num_frames_$name.JOB" "$data/utt2num_frames"
+fi
+if [ "$write_utt2dur" = true ]; then
+  gather "$logdir/utt2dur_$name.JOB" "$data/utt2dur"
+fi
+for n in $(seq "$nj"); do
+  rm -f "$logdir/utt2num_frames_$name.$n" "$logdir/utt2dur_$name.$n"
+done
+rm -f "${parts[@]}"
+utils/data/check_complete.sh "$data" feats.scp
