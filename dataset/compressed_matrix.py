@@ -172,7 +172,8 @@ def compress(matrix: np.ndarray, method: int = 1) -> bytes:
 
 
 def _range_of(matrix: np.ndarray) -> tuple[float, float]:
-    low, high = matrix.min(), matrix.max()
+    # The first of equal ones, for among zeros it decides the sign that is stored.
+    low, high = matrix.flat[matrix.argmin()], matrix.flat[matrix.argmax()]
     with np.errstate(over="ignore", invalid="ignore"):
         if high == low:
             high = np.float32(1.0 + abs(float(low)) + float(low))

@@ -19,6 +19,7 @@ from dataset.errors import InputError
 from dataset.text_table import (
     Table,
     read_table,
+    read_utt2spk,
     show,
     sort_table,
     spk2utt_from,
@@ -41,10 +42,10 @@ RECORDING_TABLES = ("wav.scp", "reco2dur", "reco2file_and_channel")
 ALL_TABLES = UTTERANCE_TABLES + SPEAKER_TABLES + RECORDING_TABLES
 
 
-def read_utt2spk(directory: str) -> Table:
-    """The table that makes a folder a data directory."""
+def read_speakers(directory: str) -> Table:
+    """The utt2spk that makes a folder a data directory."""
     path = os.path.join(directory, "utt2spk")
-    utt2spk = read_table(path)
+    utt2spk = read_utt2spk(path)
     if not utt2spk:
         raise InputError(f"{path} is empty")
     return utt2spk
@@ -117,7 +118,7 @@ def copy(
         changes: for some tables a function of (key, value, renaming) that gives the new
             value, or None if the table is to be left behind.
     """
-    utt2spk = read_utt2spk(source)
+    utt2spk = read_speakers(source)
     _prepare(source, destination)
     changes = dict(changes or {})
     kinds = present_tables(source)
@@ -145,7 +146,7 @@ def subset(source: str, destination: str, utterances: Container[bytes]) -> int:
     Returns:
         How many utterances there are in it.
     """
-    utt2spk = read_utt2spk(source)
+    utt2spk = read_speakers(source)
     utt2spk = {utt: spk for utt, spk in utt2spk.items() if utt in utterances}
     if not utt2spk:
         raise InputError(f"none of the utterances asked for is in {source}/utt2spk")
@@ -178,7 +179,7 @@ def combine(
         The tables left out, as some directories lack them.
     """
     for source in sources:
-        read_utt2spk(source)
+        read_speakers(source)
         _prepare(source, destination)
     left_out = []
     for name in (*ALL_TABLES, *extra):
@@ -189,7 +190,7 @@ def combine(
             write_table(path, _merge(name, sources, tables))
         elif any(found):
             left_out.append(name)
-    write_speakers(destination, _merge("utt2spk", sources, map(read_utt2spk, sources)))
+    write_speakers(destination, _merge("utt2spk", sources, map(read_speakers, sources)))
     return left_out
 
 
@@ -218,7 +219,7 @@ def split(directory: str, parts: Sequence[Sequence[bytes]], destination: str) ->
 def _write_parts(
     directory: str, parts: Sequence[Sequence[bytes]], folders: Sequence[str]
 ) -> None:
-    utt2spk = read_utt2spk(directory)
+    utt2spk = read_speakers(directory)
     for folder, part in zip(folders, parts, strict=True):
         write_speakers(folder, {utt: utt2spk[utt] for utt in part})
     recording = recording_of(directory, utt2spk)
@@ -292,7 +293,7 @@ def _read_or_make(source: str, name: str) -> Table:
 
 
 def _own_uniq(source: str) -> Table:
-    return {utterance: utterance for utterance in read_utt2spk(source)}
+    return {utterance: utterance for utterance in read_speakers(source)}
 
 
 def _whole_recordings(source: str) -> Table:

@@ -30,9 +30,10 @@ def _parse(
             continue
         if word not in options:
             return None
-        chosen -= (
-            {word[1:]} if word[0] == "n" else {"b", "t"} if word in "bt" else set()
-        )
+        if word[0] == "n":  # takes back an option
+            chosen.discard(word[1:])
+        elif word in "bt":  # the last one counts
+            chosen -= {"b", "t"}
         chosen.add(word)
     return Specifier(named, frozenset(chosen), filename)
 

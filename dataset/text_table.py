@@ -54,6 +54,22 @@ def read_table(path: str, fault: Fault | None = None) -> Table:
     return table
 
 
+def read_utt2spk(path: str) -> Table:
+    """Reads a table whose values are single words.
+
+    Raises:
+        InputError: as for read_table(), or a line does not consist of two words.
+    """
+    utt2spk = read_table(path)
+    for number, (utterance, speaker) in enumerate(utt2spk.items(), 1):
+        if len(speaker.split()) != 1:
+            raise InputError(
+                f"{path}:{number}: expected 'utterance speaker', "
+                f"got '{show(utterance)} {show(speaker)}'"
+            )
+    return utt2spk
+
+
 def read_ids(path: str) -> dict[bytes, None]:
     """The first word of each line, in order; '-' is the standard input."""
     ids: dict[bytes, None] = {}
@@ -72,7 +88,11 @@ def write_table(path: str, table: Mapping[bytes, bytes]) -> None:
 
 
 def write_lines(path: str, lines: Iterable[bytes]) -> None:
-    """Writes a file that appears whole or not at all."""
+    """Writes a file that appears whole or not at all; a pipe or device is written to."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as stream:
+            stream.writelines(lines)
+        return
     temporary = f"{path}.tmp{os.getpid()}"
     try:
         with open(temporary, "wb") as stream:

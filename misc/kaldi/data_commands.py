@@ -174,9 +174,9 @@ Usage: utils/subset_data_dir.sh [options] <source-dir> <number> <destination-dir
 def subset_data_dir(options: SubsetOptions, source: str, *rest: str) -> int:
     utt2spk = data_dir.read_utt2spk(source)
     *number, destination = rest
-    lists = (options.utt_list, options.spk_list)
-    lists += (options.utt_list_exclude, options.spk_list_exclude)
-    if any(lists) == bool(number) or sum(map(bool, lists)) > 1:
+    lists = [options.utt_list, options.spk_list]
+    lists += [options.utt_list_exclude, options.spk_list_exclude]
+    if sum(map(bool, [*lists, number])) != 1:
         raise InputError("expected either one list or a number of utterances")
     if number:
         chosen: Container[bytes] = set(_so_many(options, source, utt2spk, number[0]))

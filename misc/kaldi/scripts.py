@@ -95,4 +95,5 @@ def _following(words: collections.deque[str], boolean: bool, option: str) -> str
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # The module under its own name, which is the one that others import.
+    sys.exit(importlib.import_module("misc.kaldi.scripts").main(sys.argv[1:]))

@@ -1,5 +1,6 @@
 """Kaldi's own files, and kaldi_native_io (Kaldi's code) on random matrices."""
 
+import struct
 from pathlib import Path
 
 import kaldi_native_io
@@ -71,6 +72,16 @@ def test_all_methods_agree_with_kaldi(
     assert (decode(data) == kaldi_decode(path)).all()
 
 
+@pytest.mark.parametrize("rows", range(1, 12))
+def test_few_rows_agree_with_kaldi(tmp_path, rows):
+    matrix = np.random.default_rng(rows).normal(size=(rows, 5)).astype(np.float32)
+    matrix[:, 1], matrix[:, 2] = matrix.max(), matrix.min()  # no room on one side
+    for method in (1, 2):
+        data = compress(matrix, method)
+        assert data == kaldi_compress(matrix, method, tmp_path / "x")
+        assert (decode(data) == kaldi_decode(tmp_path / "x")).all()
+
+
 @pytest.mark.parametrize("method", range(1, 8))
 def test_rows_are_those_of_the_whole(method):
     matrix = np.random.default_rng(1).normal(size=(50, 7)).astype(np.float32)
@@ -103,6 +114,12 @@ def test_empty_matrix():
 def test_what_has_no_range_is_refused(values, method):
     with pytest.raises(InputError, match="cannot compress"):
         compress(np.array(values, np.float32), method)
+
+
+@pytest.mark.parametrize("rows, cols", [(-1, 2), (2, -1), (2, 0)])
+def test_sizes_that_make_no_sense(rows, cols):
+    with pytest.raises(InputError, match=f"{rows} rows and {cols} columns: damaged"):
+        parse_header(b"CM", struct.pack("<ffii", 0, 1, rows, cols))
 
 
 def test_unknown_method():

@@ -56,6 +56,7 @@ def test_ranges(rxfilename):
     name = f"{rxfilename}[10:29,1:3]"
     assert reader.shape(name) == (20, 3)
     np.testing.assert_array_equal(reader.read(name, 5, 10), whole[15:25, 1:4])
+    assert reader.shape(f"{rxfilename}[38:42]") == (2, 5)
     with pytest.raises(InputError, match="frames 15 to 25 of a matrix with 20"):
         reader.read(name, 15, 10)
 
@@ -103,7 +104,7 @@ def test_few_files_stay_open(tmp_path, monkeypatch):
         (b"\0BCM4 ", "expected a matrix"),
         (b"\0BFM \4\1\0\0", "truncated: no whole header"),
         (b"\0BCM2 " + bytes(15), "truncated: no whole header"),
-        (b"\0BFM \5\1\0\0\0\4\1\0\0\0", "damaged"),
+        (b"\0BFM \5\1\0\0\0\4\1\0\0\0" + bytes(9), "no matrix sizes"),
         (b"\0BFM " + struct.pack("<bibi", 4, 2, 4, 2) + bytes(15), "file ends at 30"),
         (b"\0BFM " + struct.pack("<bibi", 4, -1, 4, -1), "damaged"),
         (b"\0BFM " + struct.pack("<bibi", 4, 2**31 - 1, 4, 0), "damaged"),

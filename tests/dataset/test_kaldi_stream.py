@@ -79,8 +79,9 @@ def test_failed_command_is_the_error_to_report():
             read_exactly(stream, 10, "numbers")
 
 
-def test_command_stopped_before_its_end_is_fine(caplog):
-    with open_or_fd("yes |") as stream:
+@pytest.mark.parametrize("command", ["yes |", "yes | cat; exit $? |"])
+def test_command_stopped_before_its_end_is_fine(caplog, command):
+    with open_or_fd(command) as stream:
         assert stream.read(2) == b"y\n"
     assert not caplog.records
 
@@ -150,12 +151,27 @@ def test_standard_streams():
         "from dataset.kaldi_stream import open_or_fd\n"
         "with open_or_fd('-') as a, open_or_fd('-', 'wb') as b:\n"
         "    b.write(a.read()[::-1])\n"
+        "import os; os.write(1, b'|')\n"
         "with open_or_fd('-', 'wb') as b: b.write(b'!')"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], input=b"abc", capture_output=True, cwd=ROOT
     )
-    assert (result.stdout, result.stderr) == (b"cba!", b"")
+    assert (result.stdout, result.stderr) == (b"cba|!", b"")
+
+
+def test_devices_are_written_in_place(tmp_path):
+    code = (
+        "import os; from dataset.kaldi_stream import open_or_fd\n"
+        "with open_or_fd('/dev/stdout', 'wb') as stream: stream.write(b'abc')\n"
+        "os.write(1, b'ABCdef')"
+    )
+    with open(tmp_path / "x", "wb") as output:
+        subprocess.run(
+            [sys.executable, "-c", code], stdout=output, cwd=ROOT, check=True
+        )
+    assert (tmp_path / "x").read_bytes() == b"ABCdef"
+    assert os.listdir(tmp_path) == ["x"]
 
 
 def test_peek_leaves_the_byte():

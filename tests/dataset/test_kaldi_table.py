@@ -87,6 +87,7 @@ def test_round_trips(kind, form):
         ("int", 7, b"utt 7 \n"),
         ("float", 3.6, b"utt 3.6 \n"),
         ("float", 1e-7, b"utt 1e-07 \n"),
+        ("float", np.inf, b"utt inf \n"),
         ("tokens", ["a", "b"], b"utt a b \n"),
         ("tokens", [], b"utt \n"),
         ("int_vector", [1, 2], b"utt 1 2 \n"),
@@ -159,6 +160,13 @@ def test_script_from_a_pipe_with_returns_and_blank_lines():
 def test_tokens_with_returns_and_without_last_newline():
     Path("x").write_bytes(b"a b c\r\nd\r\ne f")
     assert read("ark:x", "tokens") == [("a", ["b", "c"]), ("d", []), ("e", ["f"])]
+
+
+def test_key_alone_on_its_line():
+    Path("x").write_bytes(b"a\nb c\n")
+    assert read("ark:x", "tokens") == [("a", []), ("b", ["c"])]
+    with pytest.raises(InputError, match="key a: expected one number on the line"):
+        read("ark:x", "int")
 
 
 def test_order_of_lookups():
