@@ -11,6 +11,7 @@ import shlex
 import wave
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from dataset import data_dir
 from dataset.errors import InputError
@@ -27,8 +28,7 @@ from misc.kaldi.augment import (
     weighted,
 )
 from misc.kaldi.command import command, log, warn
-from misc.kaldi.derived_data_commands import measure_recordings, require
-from misc.kaldi.scripts import repeated
+from misc.kaldi.length_commands import LengthOptions, recording_seconds
 
 # What was measured of the sound as it was.
 _NOT_COPIED = ("feats.scp", "cmvn.scp", "utt2num_frames", "utt2dur", "reco2dur")
@@ -72,7 +72,7 @@ def augment_data_dir(options: AugmentOptions, source: str, destination: str) -> 
         _numbers("--fg-snrs", options.fg_snrs),
         options.fg_interval,
     )
-    seconds = recording_seconds(source)
+    seconds = _seconds(source)
 
     def add_noise(key: bytes, value: bytes, renaming: data_dir.Renaming) -> bytes:
         rng = chance(options.random_seed, os.fsdecode(key))
@@ -87,8 +87,10 @@ def augment_data_dir(options: AugmentOptions, source: str, destination: str) -> 
 
 @dataclass(frozen=True)
 class ReverberateDirOptions:
-    rir_set_parameters: str = repeated("'<rir-list>' or '<weight>, <rir-list>'")
-    noise_set_parameters: str = repeated("'<noise-list>' or '<weight>, <noise-list>'")
+    repeatable: ClassVar = ("rir_set_parameters", "noise_set_parameters")
+
+    rir_set_parameters: str = option("", "'<list>' or '<weight>, <list>'; repeatable")
+    noise_set_parameters: str = option("", "'<list>' or '<weight>, <list>'; repeatable")
     num_replications: int = option(1, "Copies to make")
     foreground_snrs: str = option("20:10:0", "SNRs of foreground noises, in dB")
     background_snrs: str = option("20:10:0", "SNRs of background noises, in dB")
@@ -134,7 +136,7 @@ def reverberate_data_dir(
         )
     plan = _room_plan(options)
     needs_seconds = bool(plan.point_noises or plan.isotropic_noises)
-    seconds = recording_seconds(source) if needs_seconds else {}
+    seconds = _seconds(source) if needs_seconds else {}
 
     def put_into_room(key: bytes, value: bytes, renaming: data_dir.Renaming) -> bytes:
         if renaming.copy == 0:
@@ -316,7 +318,7 @@ def read_noises(directory: str, needs_seconds: bool) -> list[Signal]:
     require(directory, "wav.scp")
     path = os.path.join(directory, "wav.scp")
     table = read_table(path)
-    seconds = recording_seconds(directory) if needs_seconds else {}
+    seconds = _seconds(directory) if needs_seconds else {}
     noises = []
     for key, value in table.items():
         length = _of(seconds, key, directory) if needs_seconds else 0.0
@@ -327,17 +329,16 @@ def read_noises(directory: str, needs_seconds: bool) -> list[Signal]:
     return noises
 
 
-def recording_seconds(directory: str) -> Table:
-    """Recording -> seconds: reco2dur, utt2dur if that is the same, or measured."""
-    path = os.path.join(directory, "reco2dur")
-    if os.path.isfile(path):
-        return read_table(path)
-    path = os.path.join(directory, "utt2dur")
-    has_segments = os.path.isfile(os.path.join(directory, "segments"))
-    if os.path.isfile(path) and not has_segments:
-        return read_table(path)
-    log(f"{directory} has no reco2dur: measuring the recordings")
-    return measure_recordings(directory)
+def _seconds(directory: str) -> Table:
+    """Recording -> seconds: reco2dur, or made from utt2dur, or measured."""
+    require(directory, "wav.scp")
+    return recording_seconds(directory, LengthOptions())
+
+
+def require(directory: str, name: str) -> None:
+    """Raises InputError if a data directory lacks a table."""
+    if not os.path.isfile(os.path.join(directory, name)):
+        raise InputError(f"no such file: {directory}/{name}")
 
 
 def _of(seconds: Table, key: bytes, directory: str) -> float:
@@ -362,7 +363,7 @@ def _copy(
     require(source, "wav.scp")
     changes: dict[str, data_dir.Change | None] = dict.fromkeys(_NOT_COPIED)
     data_dir.copy(source, destination, renamings, changes | {"wav.scp": change})
-    copied = len(data_dir.read_utt2spk(destination))
+    copied = len(data_dir.read_speakers(destination))
     log(f"{destination}: {copied} utterances from {source}")
 
 

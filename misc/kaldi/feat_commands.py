@@ -261,9 +261,10 @@ def select_voiced_frames(
     ):
 
         def change(key: str, features: np.ndarray) -> np.ndarray:
+            frames = _frames(features)
             if key not in vad_reader:
                 raise InputError(f"no VAD decisions in {vad_rspecifier}")
-            return select_voiced(_frames(features), vad_reader[key])
+            return select_voiced(frames, vad_reader[key])
 
         num_done, num_failed = transform_table(reader, writer.write, change)
     log(f"Selected voiced frames of {num_done} utterances; {num_failed} failed")

@@ -52,14 +52,13 @@ MODULES: dict[str, tuple[str, ...]] = {
         "ivector-compute-dot-products",
         "compute-eer",
     ),
-    "misc.kaldi.text_commands": (
+    "misc.kaldi.list_commands": (
         "filter_scp.pl",
         "utt2spk_to_spk2utt.pl",
         "spk2utt_to_utt2spk.pl",
         "apply_map.pl",
         "split_scp.pl",
         "shuffle_list.pl",
-        "check_complete.sh",
     ),
     "misc.kaldi.data_commands": (
         "fix_data_dir.sh",
@@ -69,12 +68,13 @@ MODULES: dict[str, tuple[str, ...]] = {
         "subset_data_dir.sh",
         "split_data.sh",
     ),
-    "misc.kaldi.derived_data_commands": (
-        "perturb_data_dir_speed.sh",
+    "misc.kaldi.length_commands": (
         "get_utt2dur.sh",
         "get_reco2dur.sh",
         "get_utt2num_frames.sh",
     ),
+    "misc.kaldi.speed_commands": ("perturb_data_dir_speed.sh",),
+    "misc.kaldi.complete_command": ("check_complete.sh",),
     "misc.kaldi.run_pl": ("run.pl",),
     "misc.kaldi.augment_commands": (
         "augment_data_dir.py",

@@ -24,18 +24,15 @@ from misc.kaldi.command import COMMANDS, run
 from misc.kaldi.main import MODULES
 
 
-class RawArguments:
-    """Stands for the options of a script that reads its command line on its own."""
-
-
 def spell_out(options: type, argv: Sequence[str]) -> list[str]:
     """A script's command line as that of a program.
 
     `--name value` and `-n value` become `--name=value`; a boolean may stand alone or
-    before true or false. An option that the dataclass names in its class variable
-    `repeatable` may be given several times: its values become lines of one.
+    before true or false. Two class variables of the dataclass change this: an option
+    named in `repeatable` may be given several times, and its values become lines of
+    one; with `reads_command_line` all is handed on as it is.
     """
-    if options is RawArguments:
+    if getattr(options, "reads_command_line", False):
         return ["--", *argv]
     types = typing.get_type_hints(options) | typing.get_type_hints(StandardOptions)
     words = list(argv)

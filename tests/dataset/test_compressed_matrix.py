@@ -52,6 +52,12 @@ def test_decoding_is_kaldis_to_the_last_digit(name):
     assert (decoded == kaldi_decode(GOLDEN / f"{name}.ark")).all()
 
 
+@pytest.mark.parametrize("first", [0.0, -0.0])
+def test_sign_of_zero_is_kept_as_by_kaldi(tmp_path, first):
+    matrix = np.array([[first, -first], [-first, first]], np.float32)
+    assert compress(matrix, 3) == kaldi_compress(matrix, 3, tmp_path / "x")
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     rows=st.integers(1, 40),

@@ -155,7 +155,11 @@ def test_standard_streams():
         "with open_or_fd('-', 'wb') as b: b.write(b'!')"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code], input=b"abc", capture_output=True, cwd=ROOT
+        [sys.executable, "-c", code],
+        input=b"abc",
+        capture_output=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
     )
     assert (result.stdout, result.stderr) == (b"cba|!", b"")
 

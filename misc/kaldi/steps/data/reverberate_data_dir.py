@@ -7,6 +7,6 @@ import sys
 ROOT = os.path.dirname(os.path.realpath(__file__)) + "/../../../.."
 sys.path[0] = os.path.normpath(ROOT)
 
-from misc.kaldi.scripts import main  # noqa: E402
+from misc.kaldi.script import main  # noqa: E402
 
 sys.exit(main(["reverberate_data_dir.py", *sys.argv[1:]]))

@@ -1,0 +1,88 @@
+"""utils/data/perturb_data_dir_speed.sh: a data directory at another speed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+
+from dataset import data_dir
+from dataset.errors import InputError
+from dataset.text_table import show
+from misc.kaldi.command import NoOptions, command, log
+
+_NOT_COPIED = ("feats.scp", "vad.scp", "cmvn.scp", "utt2num_frames")
+
+
+@command(
+    "perturb_data_dir_speed.sh",
+    """Copies a data directory at another speed, under the prefix sp<factor>- for
+utterances, speakers and recordings: pitch changes too, so they are new speakers.
+Features and voice activity have to be computed for the copy.
+
+Usage: perturb_data_dir_speed.sh <factor> <srcdir> <destdir>
+e.g.: utils/data/perturb_data_dir_speed.sh 0.9 data/train data/train_sp0.9""",
+    num_args=(3, 3),
+)
+def perturb_data_dir_speed(
+    options: NoOptions, factor: str, source: str, destination: str
+) -> None:
+    """Copies with sox in each pipeline, and all times divided by the factor."""
+    speed = _speed(factor)
+    prefix = (os.fsencode(f"sp{factor}-"), b"")
+
+    def pipe(key: bytes, value: bytes, renaming: data_dir.Renaming) -> bytes:
+        return faster_pipe(value, factor)
+
+    def seconds(key: bytes, value: bytes, renaming: data_dir.Renaming) -> bytes:
+        return _divided(key, value, speed)
+
+    def segment(key: bytes, value: bytes, renaming: data_dir.Renaming) -> bytes:
+        recording, *times = value.split()
+        times[:2] = [_divided(key, time, speed) for time in times[:2]]
+        return b" ".join([recording, *times])
+
+    if not os.path.isfile(os.path.join(source, "wav.scp")):
+        raise InputError(f"no such file: {source}/wav.scp")
+    changes: dict[str, data_dir.Change | None] = dict.fromkeys(_NOT_COPIED)
+    changes |= {"wav.scp": pipe, "segments": segment}
+    changes |= {"utt2dur": seconds, "reco2dur": seconds}
+    renaming = data_dir.Renaming(prefix, prefix, prefix)
+    data_dir.copy(source, destination, [renaming], changes)
+    count = len(data_dir.read_speakers(destination))
+    log(f"{destination}: {count} utterances of {source} at {speed:g} times the speed")
+
+
+def faster_pipe(value: bytes, factor: str) -> bytes:
+    """The pipeline that plays an entry of wav.scp at another speed, as Kaldi has it."""
+    text = os.fsdecode(value)
+    if text.endswith("|"):
+        source = f"{text} sox -t wav -"
+    elif re.search(r":\d+$", text):  # in an archive
+        source = f"wav-copy {shlex.quote(text)} - | sox -t wav -"
+    elif text.lower().endswith(".wav"):
+        source = f"sox -t wav {shlex.quote(text)}"
+    else:
+        source = f"sox {shlex.quote(text)}"
+    return os.fsencode(f"{source} -t wav - speed {factor} |")
+
+
+def _divided(key: bytes, value: bytes, speed: float) -> bytes:
+    """Seconds at another speed; -1, the end of a recording, stays."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        raise InputError(
+            f"{show(key)}: expected seconds, got '{show(value)}'"
+        ) from None
+    return value if seconds < 0 else b"%.6g" % (seconds / speed)
+
+
+def _speed(factor: str) -> float:
+    try:
+        speed = float(factor)
+    except ValueError:
+        speed = 0.0
+    if not 0.1 <= speed <= 10 or speed == 1:
+        raise InputError(f"expected a factor such as 0.9 or 1.1, got '{factor}'")
+    return speed
