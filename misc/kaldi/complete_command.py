@@ -15,8 +15,8 @@ _NAMED = 10
 
 @command(
     "check_complete.sh",
-    """Compares a table just made with utt2spk, and names the utterances that are missing.
-Fails if there is nothing, or if more than 5 % and more than two are missing.
+    """Compares a table just made with utt2spk, and names the utterances it lacks. Fails
+if there is nothing, or if more than 5 % and more than two are missing.
 
 Usage: check_complete.sh <data-dir> <table>
 e.g.: utils/data/check_complete.sh data/train feats.scp""",

@@ -172,7 +172,7 @@ Usage: utils/subset_data_dir.sh [options] <source-dir> <number> <destination-dir
     (2, 3),
 )
 def subset_data_dir(options: SubsetOptions, source: str, *rest: str) -> int:
-    utt2spk = data_dir.read_utt2spk(source)
+    utt2spk = data_dir.read_speakers(source)
     *number, destination = rest
     lists = [options.utt_list, options.spk_list]
     lists += [options.utt_list_exclude, options.spk_list_exclude]
@@ -275,7 +275,7 @@ def split_data(options: SplitDataOptions, directory: str, number: str) -> int:
     destination = os.path.join(directory, f"split{number}{suffix}")
     if _is_up_to_date(directory, destination, int(number)):
         return 0
-    utt2spk = data_dir.read_utt2spk(directory)
+    utt2spk = data_dir.read_speakers(directory)
     parts: Sequence[Sequence[bytes]]
     if options.per_utt:
         parts = even_parts(list(utt2spk), int(number))
@@ -307,6 +307,6 @@ def _changed(path: str) -> int:
 
 
 def _log_size(directory: str) -> None:
-    utt2spk = data_dir.read_utt2spk(directory)
+    utt2spk = data_dir.read_speakers(directory)
     speakers = len(set(utt2spk.values()))
     log(f"{directory}: {len(utt2spk)} utterances of {speakers} speakers")

@@ -18,10 +18,10 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dataset.errors import InputError
 from misc.kaldi.command import command
-from misc.kaldi.scripts import RawArguments
 
 # Words that are the shell's: operators, and redirections such as 2>&1 or >file.
 _OPERATOR = re.compile(
@@ -31,6 +31,13 @@ _QUOTED = re.compile(r"[\s|&;<>()$`\\\"'#]|^$")
 _RANGE = re.compile(r"([A-Za-z_]\w*)=(\d+)(?::(\d+))?")
 _TAIL = 10
 _LINE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class OwnOptions:
+    """run.pl reads its command line itself: what comes after the log is not ours."""
+
+    reads_command_line: ClassVar = True
 
 
 @dataclass(frozen=True)
@@ -259,10 +266,10 @@ Usage: utils/run.pl [--max-jobs-run <n>] [JOB=<first>:<last>] <log> <command> ..
        (other options, meant for queue.pl, are accepted and ignored)
  e.g.: utils/run.pl JOB=1:4 exp/log/foo.JOB.log cat in.JOB \\\\| sort \\\\> out.JOB
 """,
-    RawArguments,
+    OwnOptions,
     (0, None),
 )
-def run_pl(options: RawArguments, *argv: str) -> int:
+def run_pl(options: OwnOptions, *argv: str) -> int:
     plan = parse(argv)
     try:
         failed = _run_all(plan)

@@ -16,7 +16,7 @@ eval_speakers=30
 min_len=100      # frames; shorter utterances are not trained on
 min_num_utts=3   # speakers with fewer, copies counted, are not trained on
 valid_speakers=20
-lda_dim=         # empty: 100, or 200 with --corpus
+lda_dim=         # empty: 100, or 400 with --corpus
 lda_factor=0.5   # share of the total covariance in the LDA's within-class covariance
 
 # shellcheck source=./cmd.sh
@@ -36,7 +36,7 @@ else
   echo "$0: KALDI_ROOT is not set: using the embedded commands in misc/kaldi"
 fi
 if [ -n "$corpus" ]; then
-  : "${config:=nnet_conf/tdnn_corpus.json}" "${lda_dim:=200}" "${speeds:=0.9 1.1}"
+  : "${config:=nnet_conf/tdnn_corpus.json}" "${lda_dim:=400}" "${speeds:=0.9 1.1}"
 else
   : "${config:=nnet_conf/tdnn_synthetic.json}" "${lda_dim:=100}"
 fi
