@@ -169,7 +169,6 @@ def sliding_cmvn(features: np.ndarray, options: SlidingCmvnOptions) -> np.ndarra
     if options.norm_vars:
         variances = _window_sums(centred**2, starts, ends) / counts - means**2
         normalised /= np.sqrt(np.maximum(variances, 1e-10))
-        normalised[counts[:, 0] == 1] = 0.0
     return normalised.astype(np.float32)
 
 

@@ -118,8 +118,12 @@ def native_features(extractor, options, samples, **changes):
         ({"use_log_fbank": False}, {"use_log_fbank": False}),
         ({"use_energy": True}, {"use_energy": True}),
         (
-            {"use_energy": True, "raw_energy": False, "energy_floor": 1e11},
-            {"use_energy": True, "raw_energy": False, "energy_floor": 1e11},
+            {"use_energy": True, "raw_energy": False},
+            {"use_energy": True, "raw_energy": False},
+        ),
+        (
+            {"use_energy": True, "energy_floor": 4e8},
+            {"use_energy": True, "energy_floor": 4e8},
         ),
         ({"remove_dc_offset": False}, {"frame_opts__remove_dc_offset": False}),
         ({"preemphasis_coefficient": 0.0}, {"frame_opts__preemph_coeff": 0.0}),
@@ -337,6 +341,13 @@ def test_cmvn_of_constant_features_is_zero():
     features = np.full((500, 3), 1234.567, np.float32)
     options = SlidingCmvnOptions(norm_vars=True)
     np.testing.assert_array_equal(sliding_cmvn(features, options), 0)
+
+
+def test_cmvn_keeps_its_precision_far_from_zero():
+    features = np.random.default_rng(0).normal(5000, 0.05, (400, 2)).astype("f4")
+    options = SlidingCmvnOptions(100, norm_vars=True)
+    normalised = sliding_cmvn(features, options)
+    np.testing.assert_allclose(normalised, slow_cmvn(features, options), atol=1e-5)
 
 
 def test_select_voiced(kaldi):

@@ -86,11 +86,12 @@ def test_mu_law(tmp_path):
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF000])
-def test_header_of_a_stream(size):
+def test_header_of_a_stream(size, caplog):
     content = riff(b"\1\0\2\0\3\0", size, size)
     np.testing.assert_array_equal(
         read_wave(io.BytesIO(content)).samples, [[1.0, 2.0, 3.0]]
     )
+    assert not caplog.records
 
 
 def test_other_chunks_are_passed_over():
@@ -104,6 +105,14 @@ def test_from_a_stream_exactly_one_file_is_taken():
     assert read_wave(stream).samples.shape == (1, 2)
     assert stream.read(5) == b"next "
     np.testing.assert_array_equal(read_wave(stream).samples, [[3.0]])
+
+
+def test_extensible_files_in_a_stream():
+    content = io.BytesIO()
+    soundfile.write(content, stereo().T / 32768, 8000, "PCM_16", format="WAVEX")
+    stream = io.BytesIO(content.getvalue() * 2)
+    for _ in range(2):
+        np.testing.assert_array_equal(read_wave(stream).samples, stereo())
 
 
 def test_file_with_offset(tmp_path):

@@ -105,6 +105,7 @@ def test_segments(run, tmp_path, recordings):
         ("a mono 1.0 1.2", "1 s to 1.2 s is not in recording mono of 1 s"),
         ("a mono 0.5 1.5", "is not in recording mono of 1 s"),
         ("a mono 0.5 0.6", "0.1 s is not more than --min-segment-length=0.1"),
+        ("a mono 0.95 1.2", "0.05 s is not more than --min-segment-length=0.1"),
         ("a stereo 0 0.4", "recording stereo has 2 channels"),
         ("a mono 0 0.4 1", "recording mono has 1 channels"),
     ],
