@@ -88,7 +88,7 @@ def write_table(path: str, table: Mapping[bytes, bytes]) -> None:
 
 
 def write_lines(path: str, lines: Iterable[bytes]) -> None:
-    """Writes a file that appears whole or not at all (unless it is a pipe or device)."""
+    """Writes a file that appears whole or not at all, unless it is a pipe."""
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb") as stream:
             stream.writelines(lines)

@@ -187,7 +187,11 @@ class _Feed:
             tf.TensorSpec((None, None, self.queue.dim), tf.float32),
             tf.TensorSpec((None,), tf.int32),
         )
-        return tf.data.Dataset.from_generator(self.batches, output_signature=signature)
+        data = tf.data.Dataset.from_generator(self.batches, output_signature=signature)
+        options = tf.data.Options()
+        # The threads of its autotuning can hold up the end of fit for most of a minute.
+        options.autotune.enabled = False
+        return data.with_options(options)
 
 
 def _check_dimension(train: int, valid: int, train_dir: str, valid_dir: str) -> None:

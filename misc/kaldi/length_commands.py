@@ -33,7 +33,8 @@ class LengthOptions:
 
 @command(
     "get_utt2dur.sh",
-    """Writes utt2dur, the seconds of each utterance, from segments, wav.scp or feats.scp
+    """
+Writes utt2dur, the seconds of each utterance, from segments, wav.scp or feats.scp
 (whichever is there first). What is there already is kept if it is complete.
 
 Usage: get_utt2dur.sh [options] <data-dir>

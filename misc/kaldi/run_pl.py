@@ -238,7 +238,7 @@ def _progress(plan: Plan, done: int) -> str:
     newest = max(logs, key=os.path.getmtime, default="")
     lines = _last_lines(newest) if newest else []
     line = "".join(c if c.isprintable() else " " for c in lines[-1]) if lines else ""
-    return f"run.pl: {done}/{len(plan.jobs)} jobs done: {line[-100:]}"
+    return f"run.pl: {done}/{len(plan.jobs)} jobs done: {line[:150]}"
 
 
 def _date() -> str:
@@ -260,11 +260,11 @@ def _last_lines(log: str) -> list[str]:
     """
 Runs a command on this machine, its output going to a log. With JOB=1:4 it is run four
 times, side by side; JOB becomes 1, 2, 3 and 4 in the command and in the log's name.
-Operators of the shell are words of their own: \\\\| \\\\> \\\\&\\\\&.
+Operators of the shell are words of their own: \\| \\> \\&\\&.
 
 Usage: utils/run.pl [--max-jobs-run <n>] [JOB=<first>:<last>] <log> <command> ...
        (other options, meant for queue.pl, are accepted and ignored)
- e.g.: utils/run.pl JOB=1:4 exp/log/foo.JOB.log cat in.JOB \\\\| sort \\\\> out.JOB
+ e.g.: utils/run.pl JOB=1:4 exp/log/foo.JOB.log cat in.JOB \\| sort \\> out.JOB
 """,
     OwnOptions,
     (0, None),

@@ -30,10 +30,10 @@ def spell_out(options: type, argv: Sequence[str]) -> list[str]:
     `--name value` and `-n value` become `--name=value`; a boolean may stand alone or
     before true or false. Two class variables of the dataclass change this: an option
     named in `repeatable` may be given several times, and its values become lines of
-    one; with `reads_command_line` all is handed on as it is.
+    one; with `reads_command_line` all is handed on as it is, unless it asks for help.
     """
     if getattr(options, "reads_command_line", False):
-        return ["--", *argv]
+        return ["--help"] if list(argv) in ([], ["-h"], ["--help"]) else ["--", *argv]
     types = typing.get_type_hints(options) | typing.get_type_hints(StandardOptions)
     words = list(argv)
     given: dict[str, str] = {}

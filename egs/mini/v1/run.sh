@@ -16,6 +16,7 @@ eval_speakers=30
 min_len=100      # frames; shorter utterances are not trained on
 min_num_utts=3   # speakers with fewer, copies counted, are not trained on
 valid_speakers=20
+aug_per_spk=     # augmented utterances that LDA and PLDA see; empty: 10, or 1000 with --corpus
 lda_dim=         # empty: 100, or 400 with --corpus
 lda_factor=0.5   # share of the total covariance in the LDA's within-class covariance
 
@@ -36,9 +37,10 @@ else
   echo "$0: KALDI_ROOT is not set: using the embedded commands in misc/kaldi"
 fi
 if [ -n "$corpus" ]; then
-  : "${config:=nnet_conf/tdnn_corpus.json}" "${lda_dim:=400}" "${speeds:=0.9 1.1}"
+  : "${config:=nnet_conf/tdnn_corpus.json}" "${lda_dim:=400}" "${speeds:=0.9 1.1}" \
+    "${aug_per_spk:=1000}"
 else
-  : "${config:=nnet_conf/tdnn_synthetic.json}" "${lda_dim:=100}"
+  : "${config:=nnet_conf/tdnn_synthetic.json}" "${lda_dim:=100}" "${aug_per_spk:=10}"
 fi
 nnetdir=$exp/$(basename "$config" .json)
 mkdir -p "$data" "$exp"
@@ -166,14 +168,17 @@ if begin 6 "training; log: $nnetdir/log/train_nnet.log"; then
 fi
 
 if begin 7 "embeddings"; then
-  for name in train_combined eval; do
+  utils/subset_data_dir.sh --per-spk "$data/train_aug" "$aug_per_spk" \
+    "$data/train_aug_part"
+  utils/combine_data.sh "$data/train_backend" "$data/train_clean" "$data/train_aug_part"
+  for name in train_backend eval; do
     nnet/run_extract_embeddings.sh --cmd "$train_cmd" --nj "$nj" --checkpoint last \
       "$nnetdir" "$data/$name" "$nnetdir/$name"
   done
 fi
 
 trials=$data/eval/trials
-train=$nnetdir/train_combined
+train=$nnetdir/train_backend
 eval="scp:$nnetdir/eval/xvector.scp"
 pairs="cut -d' ' -f1,2 $trials |"
 if begin 8 "cosine, after subtracting the mean of the training set; and AS-norm"; then
@@ -196,9 +201,9 @@ if begin 9 "LDA and PLDA"; then
   $train_cmd "$nnetdir/scores/log/lda.log" \
     ivector-compute-lda --total-covariance-factor="$lda_factor" --dim="$lda_dim" \
     "ark:ivector-subtract-global-mean scp:$train/xvector.scp ark:- |" \
-    "ark:$data/train_combined/utt2spk" "$train/transform.mat"
+    "ark:$data/train_backend/utt2spk" "$train/transform.mat"
   $train_cmd "$nnetdir/scores/log/plda.log" \
-    ivector-compute-plda "ark:$data/train_combined/spk2utt" \
+    ivector-compute-plda "ark:$data/train_backend/spk2utt" \
     "ark:ivector-subtract-global-mean scp:$train/xvector.scp ark:- | transform-vec $train/transform.mat ark:- ark:- | ivector-normalize-length ark:- ark:- |" \
     "$train/plda"
   projected="ark:ivector-subtract-global-mean $train/mean.vec $eval ark:- |"

@@ -1,6 +1,5 @@
 """Copying and counting, run as programs."""
 
-
 import numpy as np
 import pytest
 
