@@ -270,8 +270,8 @@ class KaldiDataSeqQueue(_SegmentQueue):
         seed: decides the order, the lengths and the starts.
 
     Attributes:
-        num_short_utterances: utterances shorter than min_len frames; they are not left
-            out, but shorten the batch they are in.
+        shortest: frames of the shortest utterance. If fewer than min_len, it is not
+            left out, but shortens the batch it is in.
 
     Raises:
         InputError: the data directory cannot be used, or not with these options.
@@ -296,7 +296,7 @@ class KaldiDataSeqQueue(_SegmentQueue):
             )
         super().__init__(info, sampler, num_parallel, max_qsize)
         self._num_batches = sampler.num_batches
-        self.num_short_utterances = sampler.num_short_utterances
+        self.shortest = sampler.shortest
 
     def __len__(self) -> int:
         return self._num_batches

@@ -176,7 +176,7 @@ class SequentialSampler:
         self._labels = np.asarray(labels, np.int32)
         self._order = np.arange(len(self._num_frames))
         self.num_batches = -(-len(self._order) // batch_size)
-        self.num_short_utterances = int(np.sum(self._num_frames < min_len))
+        self.shortest = int(self._num_frames.min())
         if shuffle:
             # The batches themselves use the steps from 0 to num_batches - 1.
             self._order = _generator(seed, self.num_batches).permutation(self._order)

@@ -9,6 +9,7 @@
     learning_rate_list   a copy of the file of rates, where the configuration names one
     valid_loss      lines `epoch loss eer`, one for each finished epoch
     versions.json   what the run was made with
+    events.out.*    TensorBoard's scalars
 
 Every file is written under a temporary name, synced and renamed: after a crash each is
 the old one or the new one.
@@ -33,7 +34,11 @@ RATES = "learning_rate_list"
 
 
 def write_whole(path: str, write: Callable[[str], object]) -> None:
-    """Makes a file by `write(temporary name)`, then gives it its final name."""
+    """Makes a file by `write(temporary name)`, then gives it its final name.
+
+    Raises:
+        OSError: naming the file.
+    """
     root, suffix = os.path.splitext(path)
     temporary = f"{root}.tmp{os.getpid()}{suffix}"
     try:
@@ -41,6 +46,8 @@ def write_whole(path: str, write: Callable[[str], object]) -> None:
         with open(temporary, "rb") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), path) from None
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
@@ -127,7 +134,7 @@ class RunDir:
         """
         steps = [s for s in self.checkpoints() if s != step] + [step]
         kept = steps[-keep:]
-        best = self.best_step()
+        best = self.best_step(step)
         if best in steps and best not in kept:
             kept = [best, *kept]
         lines = [f'model_checkpoint_path: "model-{step}"']
@@ -149,7 +156,7 @@ class RunDir:
         if which == "last":
             return steps[-1]
         if which == "-1":
-            best = self.best_step()
+            best = self.best_step(steps[-1])
             return steps[-1] if best is None else self._listed(best, steps)
         if not which.isdigit():
             raise InputError(f"checkpoint '{which}': expected last, -1 or a number")
@@ -174,12 +181,14 @@ class RunDir:
                 f"{self.file('valid_loss')}: expected lines 'epoch loss eer'"
             ) from None
 
-    def best_step(self) -> int | None:
-        """The step of the epoch with the lowest validation loss; None before any."""
-        losses = [loss for loss, _ in self.valid_losses()]
-        if not losses:
-            return None
-        return (losses.index(min(losses)) + 1) * self.params().num_steps_per_epoch
+    def best_step(self, last: int) -> int | None:
+        """The step up to `last` with the lowest validation loss; None before any.
+
+        After a crash there may be a loss whose checkpoint was not written.
+        """
+        per_epoch = self.params().num_steps_per_epoch
+        losses = [loss for loss, _ in self.valid_losses()][: last // per_epoch]
+        return (losses.index(min(losses)) + 1) * per_epoch if losses else None
 
     def write_progress(
         self, losses: list[tuple[float, float]], rates: list[float]

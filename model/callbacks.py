@@ -8,6 +8,7 @@ import time
 
 import keras
 import numpy as np
+from tensorboard.summary import Writer
 
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
@@ -25,6 +26,9 @@ def validate(
 
     Returns:
         The mean loss per utterance, and the equal error rate as a fraction.
+
+    Raises:
+        InputError: the loss is not finite.
     """
     outputs, labels = [], []
     for _, (features, label) in zip(range(max_batches), batches, strict=False):
@@ -33,11 +37,16 @@ def validate(
     batches.stop()
     embeddings, targets = np.concatenate(outputs), np.concatenate(labels)
     loss, _ = model.head.loss(embeddings, targets, step=0, training=False)
+    if not math.isfinite(loss):
+        steps = int(model.optimizer.iterations)
+        raise InputError(f"the validation loss is {float(loss)} after {steps} steps")
     return float(loss), compute_cos_pairwise_eer(embeddings, targets)
 
 
 class EpochEnd(keras.callbacks.Callback):
     """After each epoch: validates, writes files and a checkpoint, sets the next rate.
+
+    `valid/loss` and `valid/eer` go to TensorBoard, too.
 
     The rates follow from the files alone, so that a resumed run goes on as the unbroken
     one would have.
@@ -46,10 +55,18 @@ class EpochEnd(keras.callbacks.Callback):
         run: the folder of the run.
         params: its configuration.
         valid_queue: the validation set.
+        scalars: TensorBoard's file.
     """
 
-    def __init__(self, run: RunDir, params: Params, valid_queue: KaldiDataSeqQueue):
+    def __init__(
+        self,
+        run: RunDir,
+        params: Params,
+        valid_queue: KaldiDataSeqQueue,
+        scalars: Writer,
+    ):
         super().__init__()
+        self.scalars = scalars
         self.run = run
         self.config = params
         self.valid_queue = valid_queue
@@ -68,6 +85,10 @@ class EpochEnd(keras.callbacks.Callback):
         rates = self._rates(losses)
         self.run.write_progress(history, rates[: epoch + 2])
         save_checkpoint(self.model, self.run, self.config.keep_checkpoint_max)
+        step = int(self.model.optimizer.iterations)
+        self.scalars.add_scalar("valid/loss", loss, step)
+        self.scalars.add_scalar("valid/eer", eer, step)
+        self.scalars.flush()
         _logger.info(
             "epoch %d: validation loss %.4f, EER %.2f %%, in %.1f s",
             epoch,
@@ -106,17 +127,30 @@ def save_checkpoint(model: keras.Model, run: RunDir, keep: int) -> None:
 class StepEnd(keras.callbacks.Callback):
     """During an epoch: log lines, checkpoints between epochs, the end at a NaN.
 
+    `train/loss`, `train/accuracy`, `train/learning_rate` and `train/data_wait` (share of
+    the time) go to TensorBoard.
+
     Args:
         run: the folder of the run.
         params: its configuration.
         queue: the training batches, asked how long they were waited for.
         first_step: where this process began.
+        scalars: TensorBoard's file.
+
+    Raises:
+        InputError: the loss is not finite.
     """
 
     def __init__(
-        self, run: RunDir, params: Params, queue: KaldiDataRandomQueue, first_step: int
+        self,
+        run: RunDir,
+        params: Params,
+        queue: KaldiDataRandomQueue,
+        first_step: int,
+        scalars: Writer,
     ):
         super().__init__()
+        self.scalars = scalars
         self.run = run
         self.config = params
         self.queue = queue
@@ -136,6 +170,8 @@ class StepEnd(keras.callbacks.Callback):
             )
         if self.step % self.config.show_training_progress == 0:
             self._log(logs)
+        if self.step % self.config.save_summary_steps == 0:
+            self._write_scalars(logs)
         every = self.config.save_checkpoints_steps
         at_epoch_end = self.step % self.config.num_steps_per_epoch == 0
         if self.step % every == 0 and not at_epoch_end:
@@ -166,3 +202,11 @@ class StepEnd(keras.callbacks.Callback):
         )
         self.mark, self.mark_step = now, self.step
         self.mark_wait = self.queue.wait_seconds
+
+    def _write_scalars(self, logs):
+        rate = float(self.model.optimizer.learning_rate)
+        waited = self.queue.wait_seconds / (time.monotonic() - self.started)
+        self.scalars.add_scalar("train/loss", logs["raw_loss"], self.step)
+        self.scalars.add_scalar("train/accuracy", logs["accuracy"], self.step)
+        self.scalars.add_scalar("train/learning_rate", rate, self.step)
+        self.scalars.add_scalar("train/data_wait", waited, self.step)

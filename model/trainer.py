@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 import keras
+from tensorboard.summary import Writer
 
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
@@ -12,6 +14,7 @@ from misc.params import Params
 from misc.run_dir import RunDir
 from model.callbacks import EpochEnd, StepEnd
 from model.speaker_net import SpeakerNet, check_choices
+from model.tdnn import CONTEXT
 
 _logger = logging.getLogger("train")
 
@@ -53,10 +56,18 @@ class Trainer:
     Args:
         params: the configuration; for a run that goes on, that of its folder is used.
         model_dir: the folder; its `nnet/` is filled.
+
+    Raises:
+        InputError: a choice that is in no table, segments too short for the network.
     """
 
     def __init__(self, params: Params, model_dir: str) -> None:
         check_choices(params)
+        if params.min_segment_len < CONTEXT:
+            raise InputError(
+                f"'min_segment_len' = {params.min_segment_len}: the network needs "
+                f"{CONTEXT} frames"
+            )
         self.params = params
         self.run = RunDir(model_dir)
 
@@ -81,14 +92,16 @@ class Trainer:
         valid_queue = self._valid_queue(valid_dir, valid_spklist)
         with valid_queue, self._train_queue(train_dir, train_spklist, step) as queue:
             _check_dimension(queue.dim, valid_queue.dim, train_dir, valid_dir)
+            _check_context(valid_queue, valid_dir)
             if model is None:
                 self.run.create(self.params, queue.dim, queue.num_total_speakers)
                 model = self._new_model(queue.dim, queue.num_total_speakers)
-            callbacks = [
-                EpochEnd(self.run, self.params, valid_queue),
-                StepEnd(self.run, self.params, queue, step),
-            ]
-            self._fit(model, queue, step, callbacks)
+            with contextlib.closing(Writer(self.run.path)) as scalars:
+                callbacks = [
+                    EpochEnd(self.run, self.params, valid_queue, scalars),
+                    StepEnd(self.run, self.params, queue, step, scalars),
+                ]
+                self._fit(model, queue, step, callbacks)
 
     def _new_model(self, feature_dim: int, num_speakers: int) -> SpeakerNet:
         model = SpeakerNet(self.params, feature_dim, num_speakers)
@@ -198,4 +211,13 @@ def _check_dimension(train: int, valid: int, train_dir: str, valid_dir: str) -> 
     if train != valid:
         raise InputError(
             f"{train_dir} has {train}-dimensional features, {valid_dir} has {valid}"
+        )
+
+
+def _check_context(valid_queue: KaldiDataSeqQueue, valid_dir: str) -> None:
+    if valid_queue.shortest < CONTEXT:
+        raise InputError(
+            f"{valid_dir}/utt2num_frames: the shortest utterance has "
+            f"{valid_queue.shortest} frames; the network needs {CONTEXT}. Leave such "
+            "utterances out (utils/subset_data_dir.sh)"
         )

@@ -47,7 +47,7 @@ def main() -> int:
     """Extracts; 1 if nothing was done."""
     args = parse_args()
     os.environ["CUDA_VISIBLE_DEVICES"] = str(args.gpu)
-    program.quiet_tensorflow()
+    program.import_keras_quietly()
     program.use_threads(args.num_threads)
     from model.embedder import UtteranceEmbedder
 

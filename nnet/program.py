@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -10,10 +11,21 @@ from collections.abc import Callable
 from dataset.errors import InputError
 
 
-def quiet_tensorflow() -> None:
-    """Keeps TensorFlow's start-up notes off stderr; call before importing keras."""
+def import_keras_quietly() -> None:
+    """Imports keras, keeping TensorFlow's start-up notes off stderr.
+
+    Its C++ code prints some whatever TF_CPP_MIN_LOG_LEVEL says.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        importlib.import_module("keras")
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def repeatable() -> None:

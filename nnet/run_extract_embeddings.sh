@@ -74,6 +74,7 @@ if [ "$stage" -le 1 ]; then
   mv "$dir/xvector.scp.tmp" "$dir/xvector.scp"
   done=$(wc -l <"$dir/xvector.scp")
   echo "$0: embeddings of $done of $utts utterances in $dir/xvector.scp"
+  [ "$done" -eq "$utts" ] || echo "$0: $dir/log/extract.*.log say why some are missing"
 fi
 
 if [ "$stage" -le 2 ]; then

@@ -50,7 +50,7 @@ def main() -> None:
         params = Params.from_json(args.config, args.set)
     else:
         raise InputError("--config is needed, unless --cont continues a run")
-    program.quiet_tensorflow()
+    program.import_keras_quietly()
     from model.trainer import Trainer
 
     program.repeatable()

@@ -98,8 +98,8 @@ def _guarded(declared: Command, options: Any, arguments: list[str]) -> int:
     except InputError as error:
         log_error(str(error))
     except OSError as error:
-        name = f" {error.filename}" if error.filename else ""
-        log_error(f"{error.strerror or error}:{name}")
+        where = f": {error.filename}" if error.filename else ""
+        log_error(f"{error.strerror or error}{where}")
     except MemoryError:
         log_error("out of memory")
     except KeyboardInterrupt:

@@ -189,7 +189,7 @@ def test_what_is_left_out_is_counted_and_said(data, caplog):
     assert queue.num_utterances_left_out == short.sum() > 0
     assert queue.num_speakers_left_out == absent > 0
     assert f"{short.sum()} of 40 utterances are shorter than" in caplog.text
-    assert KaldiDataSeqQueue(*data, min_len=80).num_short_utterances == short.sum()
+    assert KaldiDataSeqQueue(*data, min_len=80).shortest == frames.min()
     caplog.clear()
     KaldiDataRandomQueue(*data, **RANDOM)
     assert not caplog.text

@@ -46,6 +46,12 @@ def test_the_best_is_kept_however_old(run):
     assert run.choose_checkpoint("15") == 15
 
 
+def test_a_loss_whose_checkpoint_was_lost_is_not_chosen(run):
+    run.write_progress([(2.0, 0.1), (1.0, 0.2)], [0.1] * 3)
+    add(run, 5)  # a crash before step 10 was saved
+    assert run.choose_checkpoint("-1") == 5
+
+
 def test_choices_that_are_not_there(run):
     with pytest.raises(InputError, match="no checkpoint"):
         run.choose_checkpoint()

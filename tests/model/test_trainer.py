@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import toy
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dataset.errors import InputError
 from misc.params import Params
@@ -64,6 +66,25 @@ def test_a_continued_run_equals_the_unbroken_one(data, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+def test_killed_it_goes_on_as_if_nothing_had_been(data, tmp_path):
+    config = toy.write_config(tmp_path / "c.json", num_epochs=6)
+    lists = [str(data / part / file) for part, file in _LISTS]
+    whole, model_dir = tmp_path / "whole", tmp_path / "killed"
+    _run("train.py", "--config", config, *lists, whole)
+    begun = subprocess.Popen(_command("train.py", "--config", config, *lists, model_dir))
+    checkpoint = model_dir / "nnet/checkpoint"
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    begun.kill()
+    begun.wait()
+    assert RunDir(str(model_dir)).checkpoints()[-1] < 30, "too late to kill"
+    done = _run("train.py", "--cont", *lists, model_dir)
+    assert done.returncode == 0, done.stderr
+    for a, b in zip(weights(whole), weights(model_dir), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_training_learns(data, tmp_path):
     run = RunDir(str(train(data, tmp_path, num_epochs=6)))
     losses = [loss for loss, _ in run.valid_losses()]
@@ -74,6 +95,33 @@ def test_training_learns(data, tmp_path):
 def test_a_nan_stops_with_the_step(data, tmp_path):
     with pytest.raises(InputError, match="loss is .*nan at step"):
         train(data, tmp_path, learning_rate=1e30, optimizer="sgd")
+    with pytest.raises(InputError, match="validation loss is nan after 1 steps"):
+        train(
+            data, tmp_path, learning_rate=1e30, optimizer="sgd", num_steps_per_epoch=1
+        )
+
+
+def test_what_is_too_short_for_the_network_is_refused(data, tmp_path):
+    with pytest.raises(InputError, match="'min_segment_len' = 14: .* needs 15 frames"):
+        train(data, tmp_path, min_segment_len=14)
+    toy.write_data_dir(tmp_path / "valid")
+    frames = tmp_path / "valid/utt2num_frames"
+    lines = frames.read_text().splitlines()
+    frames.write_text("\n".join(["s0-u0 14", *lines[1:]]) + "\n")
+    lists = [str(data / "train"), str(data / "train/spklist"), str(tmp_path / "valid")]
+    params = Params.from_json(str(toy.write_config(tmp_path / "c.json")))
+    with pytest.raises(InputError, match="shortest utterance has 14 frames"):
+        Trainer(params, str(tmp_path / "run")).train(*lists, lists[1])
+
+
+def test_scalars_for_tensorboard(data, tmp_path):
+    folder = train(data, tmp_path, save_summary_steps=5) / "nnet"
+    events = EventAccumulator(str(folder)).Reload()
+    steps = [event.step for event in events.Tensors("train/loss")]
+    assert steps == [5, 10]
+    eers = [event.tensor_proto.float_val[0] for event in events.Tensors("valid/eer")]
+    history = RunDir(str(folder.parent)).valid_losses()
+    np.testing.assert_allclose(eers, [eer for _, eer in history], atol=1e-6)
 
 
 def test_chunks_cover_the_utterance():
@@ -132,9 +180,13 @@ def test_programs(data, tmp_path):
     assert "unknown key 'num_epoch'; did you mean 'num_epochs'?" in done.stderr
 
 
+def _command(program, *arguments):
+    return [str(x) for x in (sys.executable, ROOT / "nnet" / program, *arguments)]
+
+
 def _run(program, *arguments):
-    command = [sys.executable, ROOT / "nnet" / program, *arguments]
-    return subprocess.run([str(x) for x in command], capture_output=True, text=True)
+    command = _command(program, *arguments)
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_a_damaged_checkpoint_is_named(data, tmp_path):

@@ -9,7 +9,7 @@ data=data
 exp=exp
 corpus=          # a folder with data/{train,eval}; empty: the recipe makes its speech
 seed=1
-config=          # empty: nnet_conf/tdnn_synthetic.json, or tdnn_corpus.json with --corpus
+nnet_config=     # empty: nnet_conf/tdnn_synthetic.json, or tdnn_corpus.json with --corpus
 speeds=          # copies at these speeds are new speakers; empty: none, or "0.9 1.1"
 train_speakers=120
 eval_speakers=30
@@ -27,7 +27,7 @@ lda_factor=0.5   # share of the total covariance in the LDA's within-class covar
 
 if [ $# -ne 0 ]; then
   echo "Usage: $0 [--stage n] [--stop-stage n] [--nj n] [--data dir] [--exp dir]" \
-    "[--corpus dir] [--seed n] [--config json]" >&2
+    "[--corpus dir] [--seed n] [--nnet-config json]" >&2
   exit 1
 fi
 
@@ -37,12 +37,12 @@ else
   echo "$0: KALDI_ROOT is not set: using the embedded commands in misc/kaldi"
 fi
 if [ -n "$corpus" ]; then
-  : "${config:=nnet_conf/tdnn_corpus.json}" "${lda_dim:=400}" "${speeds:=0.9 1.1}" \
+  : "${nnet_config:=nnet_conf/tdnn_corpus.json}" "${lda_dim:=400}" "${speeds:=0.9 1.1}" \
     "${aug_per_spk:=1000}"
 else
-  : "${config:=nnet_conf/tdnn_synthetic.json}" "${lda_dim:=100}" "${aug_per_spk:=10}"
+  : "${nnet_config:=nnet_conf/tdnn_synthetic.json}" "${lda_dim:=100}" "${aug_per_spk:=10}"
 fi
-nnetdir=$exp/$(basename "$config" .json)
+nnetdir=$exp/$(basename "$nnet_config" .json)
 mkdir -p "$data" "$exp"
 
 started=0
@@ -160,7 +160,7 @@ if begin 5 "validation set and spklist"; then
 fi
 
 if begin 6 "training; log: $nnetdir/log/train_nnet.log"; then
-  nnet/run_train_nnet.sh --cmd "$cuda_cmd" --overrides "seed=$seed" "$config" \
+  nnet/run_train_nnet.sh --cmd "$cuda_cmd" --overrides "seed=$seed" "$nnet_config" \
     "$data/softmax_train" "$data/softmax_train/spklist" \
     "$data/valid" "$data/softmax_train/spklist" "$nnetdir"
   tail -n 1 "$nnetdir/nnet/valid_loss" | awk '{printf "         after epoch %d:\

@@ -9,4 +9,5 @@ sys.path[0] = os.path.normpath(ROOT)
 
 from misc.kaldi.script import main  # noqa: E402
 
-sys.exit(main(["reverberate_data_dir.py", *sys.argv[1:]]))
+if __name__ == "__main__":
+    sys.exit(main(["reverberate_data_dir.py", *sys.argv[1:]]))
