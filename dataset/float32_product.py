@@ -52,13 +52,16 @@ def _fused(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Eight running sums; four columns come first if eight do not divide them."""
     rows, n = matrix.shape
     # A product of two float32 is exact in float64: one rounding, as when fused.
-    factors, values = matrix.T[:, :, None].astype(np.float64), columns[:, None]
-    sums = np.zeros((8, rows, columns.shape[1]), np.float32)
+    factors = matrix.T[:, :, None].astype(np.float64)
+    values = columns[:, None].astype(np.float64)
     first = n % 8
+    sums = np.zeros((8, rows, columns.shape[1]), np.float32)
     sums[:first] = factors[:first] * values[:first]
+    exact = np.empty(sums.shape)
     for start in range(first, n, 8):
-        part = slice(start, start + 8)
-        sums[...] = factors[part] * values[part] + sums
+        np.multiply(factors[start : start + 8], values[start : start + 8], out=exact)
+        exact += sums
+        sums[...] = exact
     return _add_lanes(sums[:4] + sums[4:])
 
 
