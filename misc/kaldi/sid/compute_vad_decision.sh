@@ -6,16 +6,22 @@ nj=4
 cmd=run.pl
 vad_config=conf/vad.conf
 
+help_message="Usage: $0 [options] <data-dir> [<log-dir> [<vad-dir>]]
+e.g.: $0 --nj 8 data/train exp/make_vad data/mfcc
+Options:
+  --nj <n>                     # jobs
+  --cmd <run.pl|queue.pl ...>  # how the jobs are run
+  --vad-config <file>          # options of compute-vad"
+
 [ -f ./path.sh ] && . ./path.sh
 . utils/parse_options.sh
 
 if [ $# -lt 1 ] || [ $# -gt 3 ]; then
-  echo "Usage: $0 [options] <data-dir> [<log-dir> [<vad-dir>]]" >&2
-  echo "e.g.: $0 --nj 8 data/train exp/make_vad data/mfcc" >&2
-  echo "Options:" >&2
-  echo "  --nj <n>                     # jobs" >&2
-  echo "  --cmd <run.pl|queue.pl ...>  # how the jobs are run" >&2
-  echo "  --vad-config <file>          # options of compute-vad" >&2
+  echo "$help_message" >&2
+  exit 1
+fi
+if ! [[ $nj =~ ^[1-9][0-9]*$ ]]; then
+  echo "$0: --nj: expected a number above zero, got '$nj'" >&2
   exit 1
 fi
 data=$1
@@ -43,6 +49,8 @@ for n in $(seq "$nj"); do
 done
 utils/split_scp.pl "$data/feats.scp" "${parts[@]}"
 
+# An older table may point into the archives that are written now.
+rm -f "$data/vad.scp"
 $cmd JOB=1:"$nj" "$logdir/vad_$name.JOB.log" \
   compute-vad "--config=$vad_config" "scp:$logdir/feats_$name.JOB.scp" \
   "ark,scp:$vaddir/vad_$name.JOB.ark,$vaddir/vad_$name.JOB.scp"
@@ -52,4 +60,4 @@ for n in $(seq "$nj"); do
 done >"$data/vad.scp.tmp"
 mv "$data/vad.scp.tmp" "$data/vad.scp"
 rm -f "${parts[@]}"
-utils/data/check_complete.sh "$data" vad.scp
+utils/data/check_complete.sh "$data" vad.scp || exit 1

@@ -9,19 +9,25 @@ compress=true
 write_utt2num_frames=true
 write_utt2dur=true
 
+help_message="Usage: $0 [options] <data-dir> [<log-dir> [<mfcc-dir>]]
+e.g.: $0 --nj 8 data/train exp/make_mfcc data/mfcc
+Options:
+  --nj <n>                              # jobs
+  --cmd <run.pl|queue.pl ...>           # how the jobs are run
+  --mfcc-config <file>                  # options of compute-mfcc-feats
+  --compress <true|false>               # one byte a number
+  --write-utt2num-frames <true|false>
+  --write-utt2dur <true|false>"
+
 [ -f ./path.sh ] && . ./path.sh
 . utils/parse_options.sh
 
 if [ $# -lt 1 ] || [ $# -gt 3 ]; then
-  echo "Usage: $0 [options] <data-dir> [<log-dir> [<mfcc-dir>]]" >&2
-  echo "e.g.: $0 --nj 8 data/train exp/make_mfcc data/mfcc" >&2
-  echo "Options:" >&2
-  echo "  --nj <n>                              # jobs" >&2
-  echo "  --cmd <run.pl|queue.pl ...>           # how the jobs are run" >&2
-  echo "  --mfcc-config <file>                  # options of compute-mfcc-feats" >&2
-  echo "  --compress <true|false>               # one byte a number" >&2
-  echo "  --write-utt2num-frames <true|false>" >&2
-  echo "  --write-utt2dur <true|false>" >&2
+  echo "$help_message" >&2
+  exit 1
+fi
+if ! [[ $nj =~ ^[1-9][0-9]*$ ]]; then
+  echo "$0: --nj: expected a number above zero, got '$nj'" >&2
   exit 1
 fi
 data=$1
@@ -53,6 +59,11 @@ for n in $(seq "$nj"); do
 done
 utils/split_scp.pl "$list" "${parts[@]}"
 
+# An older table may point into the archives that are written now.
+if [ -f "$data/feats.scp" ]; then
+  mkdir -p "$data/.backup"
+  mv "$data/feats.scp" "$data/.backup/"
+fi
 mfcc=(compute-mfcc-feats)
 if [ "$write_utt2dur" = true ]; then
   mfcc+=("--write-utt2dur=ark,t:$logdir/utt2dur_$name.JOB")
@@ -91,4 +102,4 @@ for n in $(seq "$nj"); do
   rm -f "$logdir/utt2num_frames_$name.$n" "$logdir/utt2dur_$name.$n"
 done
 rm -f "${parts[@]}"
-utils/data/check_complete.sh "$data" feats.scp
+utils/data/check_complete.sh "$data" feats.scp || exit 1

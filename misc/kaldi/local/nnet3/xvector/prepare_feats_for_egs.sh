@@ -10,19 +10,25 @@ center=true
 compress=true
 cmn_window=300
 
+help_message="Usage: $0 [options] <in-data-dir> <out-data-dir> <feat-dir>
+e.g.: $0 --nj 8 data/train_combined data/train_no_sil data/no_sil
+Options:
+  --nj <n>                     # jobs
+  --cmd <run.pl|queue.pl ...>  # how the jobs are run
+  --cmn-window <frames>        # window of the sliding mean
+  --norm-vars <true|false>     # normalise the variance, too
+  --center <true|false>        # the window lies around the frame
+  --compress <true|false>      # one byte a number"
+
 [ -f ./path.sh ] && . ./path.sh
 . utils/parse_options.sh
 
 if [ $# -ne 3 ]; then
-  echo "Usage: $0 [options] <in-data-dir> <out-data-dir> <feat-dir>" >&2
-  echo "e.g.: $0 --nj 8 data/train_combined data/train_no_sil data/no_sil" >&2
-  echo "Options:" >&2
-  echo "  --nj <n>                     # jobs" >&2
-  echo "  --cmd <run.pl|queue.pl ...>  # how the jobs are run" >&2
-  echo "  --cmn-window <frames>        # window of the sliding mean" >&2
-  echo "  --norm-vars <true|false>     # normalise the variance, too" >&2
-  echo "  --center <true|false>        # the window lies around the frame" >&2
-  echo "  --compress <true|false>      # one byte a number" >&2
+  echo "$help_message" >&2
+  exit 1
+fi
+if ! [[ $nj =~ ^[1-9][0-9]*$ ]]; then
+  echo "$0: --nj: expected a number above zero, got '$nj'" >&2
   exit 1
 fi
 data_in=$1
@@ -64,4 +70,4 @@ for n in $(seq "$nj"); do
   cat "$featdir/log/utt2num_frames_$name.$n"
 done >"$data_out/utt2num_frames.tmp"
 mv "$data_out/utt2num_frames.tmp" "$data_out/utt2num_frames"
-utils/data/check_complete.sh "$data_out" feats.scp
+utils/data/check_complete.sh "$data_out" feats.scp || exit 1
