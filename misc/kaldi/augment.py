@@ -10,8 +10,9 @@ whatever else is in the directory, and SNRs are drawn instead of taken in turn.
 from __future__ import annotations
 
 import math
+import os
 import random
-import shlex
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -109,7 +110,7 @@ def noisy(source: str, seconds: float, plan: NoisePlan, rng: random.Random) -> s
         noise = rng.choice(plan.foreground)
         additions.add(noise.source, rng.choice(plan.foreground_snrs), start)
         start += noise.seconds + plan.interval
-    return _through_reverberate(source, additions.options(), shift_output=True)
+    return _through(source, "--shift-output=true " + additions.options())
 
 
 def reverberated(
@@ -120,9 +121,9 @@ def reverberated(
     weights = [sum(r.probability for r in own) for own in rooms.values()]
     room = rng.choices(list(rooms), weights)[0]
     response = _pick(rooms[room], rng)
-    options = []
+    options = [f"--shift-output={str(plan.shift_output).lower()}"]
     if rng.random() < plan.speech_probability:
-        options.append(f'--impulse-response="{response.source}"')
+        options.append(f"--impulse-response={_quoted(response.source)}")
     additions = Additions()
     isotropic = [noise for noise in plan.isotropic_noises if noise.room == room]
     if isotropic and rng.random() < plan.isotropic_probability:
@@ -134,9 +135,7 @@ def reverberated(
         for _ in range(rng.randint(1, most)):
             _add_point_noise(additions, rooms[room], seconds, plan, rng)
     options += [additions.options()] if additions.sources else []
-    if not options:
-        return source
-    return _through_reverberate(source, " ".join(options), plan.shift_output)
+    return _through(source, " ".join(options)) if len(options) > 1 else source
 
 
 def _add_point_noise(
@@ -147,7 +146,7 @@ def _add_point_noise(
     rng: random.Random,
 ) -> None:
     noise = _pick(plan.point_noises, rng)
-    options = f'--impulse-response="{_pick(responses, rng).source}"'
+    options = f"--impulse-response={_quoted(_pick(responses, rng).source)}"
     if noise.background:
         options += f" --duration={seconds:.6g}"
         start, snrs = 0.0, plan.background_snrs
@@ -158,19 +157,19 @@ def _add_point_noise(
 
 def _lasting(source: str, seconds: float) -> str:
     """A noise that is repeated or cut to a length."""
-    return f'wav-reverberate --duration={seconds:.6g} "{source}" - |'
+    return f"wav-reverberate --duration={seconds:.6g} {_quoted(source)} - |"
 
 
 def _through(source: str, options: str) -> str:
     if source.endswith("|"):
         return f"{source} wav-reverberate {options} - - |"
-    return f"wav-reverberate {options} {source} - |"
+    return f"wav-reverberate {options} {_quoted(source)} - |"
 
 
-def _through_reverberate(source: str, options: str, shift_output: bool) -> str:
-    before = source if source.endswith("|") else f"cat {shlex.quote(source)} |"
-    shift = str(shift_output).lower()
-    return f"{before} wav-reverberate --shift-output={shift} {options} - - |"
+def _quoted(source: str) -> str:
+    """In double quotes, which may stand within the single ones of a list of signals."""
+    escaped = re.sub(r'(["$`\\])', r"\\\1", source)
+    return f'"{escaped}"'
 
 
 Weighted = TypeVar("Weighted", bound=Signal)
@@ -188,12 +187,18 @@ def _by_room(responses: Sequence[Signal]) -> Mapping[str, list[Signal]]:
 
 
 def smooth(
-    given: Sequence[float | None], weight: float = 0.0, total: float = 1.0
+    given: Sequence[float | None],
+    weight: float = 0.0,
+    total: float = 1.0,
+    where: str = "",
 ) -> list[float]:
     """Probabilities that sum to `total`, as Kaldi's reverberate_data_dir.py has them.
 
     Those not given share equally what the others leave; those given are drawn towards
     that share by `weight`.
+
+    Raises:
+        InputError: they sum to zero; `where` says which.
     """
     rest = 1 - sum(p for p in given if p is not None)
     number = sum(p is None for p in given)
@@ -201,21 +206,24 @@ def smooth(
     mixed = [share if p is None else (1 - weight) * p + weight * share for p in given]
     scale = sum(mixed)
     if scale <= 0:
-        raise InputError("the probabilities sum to zero")
+        raise InputError(f"{where}: the probabilities sum to zero")
     return [total * p / scale for p in mixed]
 
 
-def check_source(signal: Signal, path: str) -> None:
-    """Refuses what cannot stand within --additive-signals='...,...'.
+def check_source(signal: Signal, where: str) -> None:
+    """Refuses what is not there, or cannot stand within --additive-signals='...,...'.
 
     Raises:
-        InputError: the source holds quotes or a comma.
+        InputError: there is no such file, or the source holds quotes or a comma.
     """
+    path = re.sub(r":\d+$", "", signal.source)  # without an offset into an archive
+    if not signal.is_pipe and not os.path.isfile(path):
+        raise InputError(f"{where}: {signal.name}: no such file: {path}")
     for character in "',\"":
         if character in signal.source:
             raise InputError(
-                f"{path}: {signal.name}: a noise or impulse response becomes part of a "
-                f"quoted list, and must not contain {character}: {signal.source}"
+                f"{where}: {signal.name}: a noise or impulse response becomes part of "
+                f"a quoted list, and must not contain {character}: {signal.source}"
             )
 
 
@@ -224,9 +232,10 @@ def weighted(
     given: Sequence[float | None],
     weight: float,
     total: float,
+    where: str,
 ) -> list[Signal]:
     """The signals with their probabilities: see `smooth`."""
     return [
         replace(signal, probability=p)
-        for signal, p in zip(signals, smooth(given, weight, total), strict=True)
+        for signal, p in zip(signals, smooth(given, weight, total, where), strict=True)
     ]

@@ -6,6 +6,7 @@ made. The copy keeps vad.scp, as it has the frames of the original.
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import wave
@@ -62,7 +63,7 @@ Usage: steps/data/augment_data_dir.py [options] <in-data-dir> <out-data-dir>
 def augment_data_dir(options: AugmentOptions, source: str, destination: str) -> int:
     if not options.bg_noise_dir and not options.fg_noise_dir:
         raise InputError("expected --fg-noise-dir or --bg-noise-dir, got neither")
-    if options.fg_interval < 0:
+    if not 0 <= options.fg_interval < math.inf:
         raise InputError(f"--fg-interval must not be below 0: {options.fg_interval:g}")
     plan = NoisePlan(
         read_noises(options.bg_noise_dir, needs_seconds=False),
@@ -128,12 +129,7 @@ Usage: steps/data/reverberate_data_dir.py [options] <in-data-dir> <out-data-dir>
 def reverberate_data_dir(
     options: ReverberateDirOptions, source: str, destination: str
 ) -> int:
-    if not options.rir_set_parameters:
-        raise InputError("--rir-set-parameters is needed; see --help")
-    if options.num_replications < 1:
-        raise InputError(
-            f"--num-replications {options.num_replications}: expected >= 1"
-        )
+    _check(options)
     plan = _room_plan(options)
     needs_seconds = bool(plan.point_noises or plan.isotropic_noises)
     seconds = _seconds(source) if needs_seconds else {}
@@ -147,6 +143,32 @@ def reverberate_data_dir(
 
     _copy(source, destination, _renamings(options), put_into_room)
     return 0
+
+
+def _check(options: ReverberateDirOptions) -> None:
+    if not options.rir_set_parameters:
+        raise InputError("--rir-set-parameters is needed; see --help")
+    for name, least in (("num_replications", 1), ("max_noises_per_minute", 0)):
+        if (value := getattr(options, name)) < least:
+            raise InputError(f"{_spelt(name)} {value}: expected >= {least}")
+    for name in vars(options):
+        if name.endswith(("_probability", "_weight")):
+            _share(_spelt(name), str(getattr(options, name)))
+
+
+def _spelt(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _share(where: str, text: str) -> float:
+    """A probability or a weight."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise InputError(f"{where}: expected a number from 0 to 1, got '{text}'")
+    return number
 
 
 def _renamings(options: ReverberateDirOptions) -> list[data_dir.Renaming]:
@@ -205,21 +227,17 @@ def _read_sets(
         return []
     empty = [Signal(path, path) for path, _ in sets]
     signals: list[Signal] = []
-    for listed in weighted(empty, [share for _, share in sets], 0.0, 1.0):
+    for listed in weighted(empty, [share for _, share in sets], 0, 1, name):
         found, given = _read_list(listed.source, parse, rate)
-        signals += weighted(found, given, smoothing, listed.probability)
+        shares = weighted(found, given, smoothing, listed.probability, listed.source)
+        signals += shares
     return signals
 
 
 def _parse_set(name: str, text: str) -> tuple[str, float | None]:
     share, comma, path = text.rpartition(",")
-    try:
-        number = float(share) if comma else None
-    except ValueError:
-        raise InputError(
-            f"{name}: expected '<weight>, <list>' or '<list>', got '{text}'"
-        ) from None
-    return path.strip(), number
+    where = f"{name} '{text}' (which is '<weight>, <list>' or '<list>')"
+    return path.strip(), _share(where, share) if comma else None
 
 
 def _read_list(
@@ -238,13 +256,10 @@ def _read_list(
         if not words:
             raise InputError(f"{where}: expected options and a file, got '{line}'")
         signal = replace(parse(options, where), source=" ".join(words))
-        signals.append(_at_rate(signal, rate, where))
-        check_source(signals[-1], where)
-        try:
-            text = options.get("probability")
-            given.append(None if text is None else float(text))
-        except ValueError:
-            raise InputError(f"{where}: --probability {text}: not a number") from None
+        check_source(signal, where)
+        signals.append(_at_rate(signal, rate))
+        text = options.get("probability")
+        given.append(None if text is None else _share(f"{where}: --probability", text))
     if not signals:
         raise InputError(f"{path} is empty")
     return signals, given
@@ -284,21 +299,18 @@ def _parse_noise(options: dict[str, str], where: str) -> Signal:
     return Signal(name, "", room=room, background=span == "background")
 
 
-def _at_rate(signal: Signal, rate: int, where: str) -> Signal:
+def _at_rate(signal: Signal, rate: int) -> Signal:
     """The signal, through sox if its sampling rate is another one.
 
     Departs from Kaldi, which sends everything through sox: a file at the right rate
-    stays a file, and a file that is not there is found out now.
+    stays a file.
     """
+    if not rate:
+        return signal
     if signal.is_pipe:
-        if not rate:
-            return signal
-        return replace(
-            signal, source=f"{signal.source} sox -t wav - -r {rate} -t wav - |"
-        )
-    if not os.path.isfile(signal.source):
-        raise InputError(f"{where}: no such file: {signal.source}")
-    if not rate or _rate_of(signal.source) == rate:
+        source = f"{signal.source} sox -t wav - -r {rate} -t wav - |"
+        return replace(signal, source=source)
+    if _rate_of(signal.source) == rate:
         return signal
     return replace(signal, source=f"sox {signal.source} -r {rate} -t wav - |")
 
@@ -318,15 +330,18 @@ def read_noises(directory: str, needs_seconds: bool) -> list[Signal]:
     require(directory, "wav.scp")
     path = os.path.join(directory, "wav.scp")
     table = read_table(path)
-    seconds = _seconds(directory) if needs_seconds else {}
-    noises = []
-    for key, value in table.items():
-        length = _of(seconds, key, directory) if needs_seconds else 0.0
-        noises.append(Signal(show(key), os.fsdecode(value), length))
-        check_source(noises[-1], path)
-    if not noises:
+    if not table:
         raise InputError(f"{path} is empty")
-    return noises
+    noises = {key: Signal(show(key), os.fsdecode(v)) for key, v in table.items()}
+    for noise in noises.values():
+        check_source(noise, path)
+    if not needs_seconds:
+        return list(noises.values())
+    seconds = _seconds(directory)
+    return [
+        replace(noise, seconds=_of(seconds, key, directory))
+        for key, noise in noises.items()
+    ]
 
 
 def _seconds(directory: str) -> Table:
@@ -369,11 +384,12 @@ def _copy(
 
 def _numbers(name: str, text: str) -> list[float]:
     try:
-        return [float(word) for word in text.split(":")]
+        numbers = [float(word) for word in text.split(":")]
     except ValueError:
-        raise InputError(
-            f"{name}: expected numbers such as 20:10:0, got '{text}'"
-        ) from None
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
+        raise InputError(f"{name}: expected numbers such as 20:10:0, got '{text}'")
+    return numbers
 
 
 def _counts(name: str, text: str) -> list[int]:

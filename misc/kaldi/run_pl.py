@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import ClassVar
@@ -23,11 +23,7 @@ from typing import ClassVar
 from dataset.errors import InputError
 from misc.kaldi.command import command
 
-# Words that are the shell's: operators, and redirections such as 2>&1 or >file.
-_OPERATOR = re.compile(
-    r"(\||\|&|\|\||&&|&|;|\(|\)|\{|\}|&?\d*(<|>>?)(&\d|[^\s|&;<>()]*))"
-)
-_QUOTED = re.compile(r"[\s|&;<>()$`\\\"'#]|^$")
+_WORD = re.compile(r"\S+", re.ASCII)
 _RANGE = re.compile(r"([A-Za-z_]\w*)=(\d+)(?::(\d+))?")
 _TAIL = 10
 _LINE_SECONDS = 30.0
@@ -64,13 +60,18 @@ class Plan:
 
 
 def shell_line(words: Sequence[str]) -> str:
-    """Words as a line for bash: operators stay, other special words are quoted."""
-    return " ".join(
-        word
-        if _OPERATOR.fullmatch(word) or not _QUOTED.search(word)
-        else shlex.quote(word)
-        for word in words
-    )
+    """Words as a line for bash, which are quoted as by Kaldi's run.pl.
+
+    A word without spaces is left to the shell: `|`, `2>&1`, `$[JOB-1]`. One with spaces
+    stays one word; its `$` is the shell's, too, unless it holds double quotes.
+    """
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    if _WORD.fullmatch(word):
+        return word
+    return shlex.quote(word) if '"' in word else f'"{word}"'
 
 
 def parse(argv: Sequence[str]) -> Plan:
@@ -87,7 +88,8 @@ def parse(argv: Sequence[str]) -> Plan:
             option = words.popleft()
             value = words.popleft() if words and option != "-V" else ""
             if option in ("--max-jobs-run", "-tc"):
-                limit = _positive(option, value)
+                number = _positive(option, value)
+                limit = min(limit or number, number)  # as Kaldi: the smallest counts
             elif option == "-pe" and words:  # -pe smp 5
                 words.popleft()
         elif found and not name:
@@ -133,9 +135,7 @@ class Jobs:
         """Runs one job to its end; says whether it went well."""
         log, command_line = self._plan.log_of(job), self._plan.command_of(job)
         started = time.time()
-        os.makedirs(os.path.dirname(log) or ".", exist_ok=True)
-        with open(log, "w") as stream:
-            stream.write(f"# {command_line}\n# Started at {_date()}\n#\n")
+        _begin(log, command_line)
         with open(log, "ab") as stream:
             process = self._start(command_line, stream)
             if process is None:
@@ -182,26 +182,39 @@ class Jobs:
                 time.sleep(0.05)
 
 
+def _begin(log: str, command_line: str) -> None:
+    try:
+        os.makedirs(os.path.dirname(log) or ".", exist_ok=True)
+        with open(log, "w") as stream:
+            stream.write(f"# {command_line}\n# Started at {_date()}\n#\n")
+    except OSError as error:
+        raise InputError(f"cannot write the log {log}: {error.strerror}") from None
+
+
 def _run_all(plan: Plan) -> list[int]:
     """Runs the jobs; returns those that failed."""
     jobs = Jobs(plan)
-    _interrupt_on(signal.SIGTERM, signal.SIGHUP)
+    _on_signals(_interrupt)
     with ThreadPoolExecutor(plan.max_jobs) as pool:
         futures = {pool.submit(jobs.run, job): job for job in plan.jobs}
         try:
             _watch(plan, futures)
         except BaseException:
+            _on_signals(signal.SIG_IGN)  # a second ^C must not leave jobs behind
+            pool.shutdown(wait=False, cancel_futures=True)
             jobs.stop()
             raise
     return [job for future, job in futures.items() if not future.result()]
 
 
-def _interrupt_on(*numbers: int) -> None:
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
-    for number in numbers:
-        signal.signal(number, interrupt)
+
+def _on_signals(handler: Callable[[int, object], None] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as it is under nohup
+            signal.signal(number, handler)
 
 
 def _watch(plan: Plan, futures: dict[Future[bool], int]) -> None:

@@ -33,7 +33,7 @@ def spell_out(options: type, argv: Sequence[str]) -> list[str]:
     one; with `reads_command_line` all is handed on as it is, unless it asks for help.
     """
     if getattr(options, "reads_command_line", False):
-        return ["--help"] if list(argv) in ([], ["-h"], ["--help"]) else ["--", *argv]
+        return ["--help"] if list(argv) in (["-h"], ["--help"]) else ["--", *argv]
     types = typing.get_type_hints(options) | typing.get_type_hints(StandardOptions)
     words = list(argv)
     given: dict[str, str] = {}
