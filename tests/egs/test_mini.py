@@ -14,7 +14,14 @@ SIZES = "--train-speakers 12 --eval-speakers 4 --lda-dim 8 --valid-speakers 4".s
 def run(folder, *options):
     environment = {k: v for k, v in os.environ.items() if k != "KALDI_ROOT"}
     where = ["--data", folder / "data", "--exp", folder / "exp"]
-    command = ["./run.sh", *where, *SIZES, "--nnet-config", folder / "tiny.json", *options]
+    command = [
+        "./run.sh",
+        *where,
+        *SIZES,
+        "--nnet-config",
+        folder / "tiny.json",
+        *options,
+    ]
     return subprocess.run(
         [str(x) for x in command],
         cwd=RECIPE,

@@ -71,7 +71,9 @@ def test_killed_it_goes_on_as_if_nothing_had_been(data, tmp_path):
     lists = [str(data / part / file) for part, file in _LISTS]
     whole, model_dir = tmp_path / "whole", tmp_path / "killed"
     _run("train.py", "--config", config, *lists, whole)
-    begun = subprocess.Popen(_command("train.py", "--config", config, *lists, model_dir))
+    begun = subprocess.Popen(
+        _command("train.py", "--config", config, *lists, model_dir)
+    )
     checkpoint = model_dir / "nnet/checkpoint"
     deadline = time.monotonic() + 60
     while not checkpoint.exists() and time.monotonic() < deadline:
