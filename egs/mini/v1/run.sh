@@ -56,6 +56,15 @@ finish() { # says how long the stage before took
   [ -z "${running:-}" ] || echo "         stage $running took $((SECONDS - started)) s"
   running=
 }
+mfcc_and_vad() { # mfcc_and_vad <data-dir>
+  steps/make_mfcc.sh --write-utt2num-frames true --write-utt2dur true \
+    --mfcc-config conf/mfcc.conf --nj "$nj" --cmd "$train_cmd" \
+    "$1" "$exp/make_mfcc" "$data/mfcc"
+  utils/fix_data_dir.sh "$1"
+  sid/compute_vad_decision.sh --nj "$nj" --cmd "$train_cmd" --vad-config conf/vad.conf \
+    "$1" "$exp/make_vad" "$data/mfcc"
+  utils/fix_data_dir.sh "$1"
+}
 trap '[ $? -eq 0 ] || echo "$0: stage ${running:-?} failed" >&2' EXIT
 
 if begin 0 "data"; then
@@ -73,13 +82,7 @@ fi
 
 if begin 1 "MFCC and energy VAD"; then
   for name in train eval; do
-    steps/make_mfcc.sh --write-utt2num-frames true --write-utt2dur true \
-      --mfcc-config conf/mfcc.conf --nj "$nj" --cmd "$train_cmd" \
-      "$data/$name" "$exp/make_mfcc" "$data/mfcc"
-    utils/fix_data_dir.sh "$data/$name"
-    sid/compute_vad_decision.sh --nj "$nj" --cmd "$train_cmd" --vad-config conf/vad.conf \
-      "$data/$name" "$exp/make_vad" "$data/mfcc"
-    utils/fix_data_dir.sh "$data/$name"
+    mfcc_and_vad "$data/$name"
   done
 fi
 
@@ -87,12 +90,7 @@ if begin 2 "augmentation: speeds, reverberation, noise, babble, and their MFCC";
   sources=("$data/train")
   for speed in $speeds; do
     utils/data/perturb_data_dir_speed.sh "$speed" "$data/train" "$data/train_sp$speed"
-    steps/make_mfcc.sh --write-utt2num-frames true --write-utt2dur true \
-      --mfcc-config conf/mfcc.conf --nj "$nj" --cmd "$train_cmd" \
-      "$data/train_sp$speed" "$exp/make_mfcc" "$data/mfcc"
-    utils/fix_data_dir.sh "$data/train_sp$speed"
-    sid/compute_vad_decision.sh --nj "$nj" --cmd "$train_cmd" --vad-config conf/vad.conf \
-      "$data/train_sp$speed" "$exp/make_vad" "$data/mfcc"
+    mfcc_and_vad "$data/train_sp$speed"
     sources+=("$data/train_sp$speed")
   done
   utils/combine_data.sh "$data/train_clean" "${sources[@]}"

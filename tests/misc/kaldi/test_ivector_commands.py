@@ -1,8 +1,6 @@
 """The back-end commands, run as programs, through pipes and files, as recipes do."""
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,27 +11,6 @@ from dataset.kaldi_io import read_mat, read_vec_flt, read_vec_flt_ark, write_mat
 from dataset.kaldi_table import SequentialReader, TableWriter
 
 ROOT = Path(__file__).parents[3]
-BIN = ROOT / "misc/kaldi/bin"
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Runs a shell command line in the test's folder; checks its exit status."""
-    return lambda command, status=0: run_in(tmp_path, command, status)
-
-
-def run_in(folder, command, status=0):
-    environment = dict(os.environ, LC_ALL="C", PATH=f"{BIN}:{os.environ['PATH']}")
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {command}"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def write_vectors(path, vectors, wspecifier="ark:{}"):
@@ -59,7 +36,7 @@ def read_scores(path):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, kaldi_backend):
+def trained(tmp_path_factory, kaldi_backend, run_in):
     """A folder with Kaldi's embeddings, and our models of them."""
     folder = tmp_path_factory.mktemp("backend")
     golden = kaldi_backend
@@ -156,7 +133,7 @@ SCORING = "ark:spk.proj ark:test.proj \"cut -d' ' -f1,2 trials |\""
         ),
     ],
 )
-def test_scores_are_kaldis(name, command, trained, kaldi_backend):
+def test_scores_are_kaldis(name, command, trained, kaldi_backend, run_in):
     run_in(trained, f"{command} scores_{name}")
     found = read_scores(trained / f"scores_{name}")
     trials = (trained / "trials").read_text().splitlines()
@@ -169,7 +146,7 @@ def test_scores_are_kaldis(name, command, trained, kaldi_backend):
 
 
 def test_eer_and_min_dcf_are_printed_as_by_kaldi(
-    trained, kaldi_backend, kaldi_backend_folder
+    trained, kaldi_backend, kaldi_backend_folder, run_in
 ):
     printed = (kaldi_backend_folder / "metrics.txt").read_text()
     line = next(

@@ -68,7 +68,7 @@ def test_help(run, script):
 
 def test_too_few_arguments_show_the_usage(run):
     done = run(f"{KALDI}/utils/split_data.sh", status=1)
-    assert "Usage: " in done.stderr and "split_data.sh [options]" in done.stderr
+    assert "Usage: " in done.stderr and "split_data.sh [--per-utt]" in done.stderr
 
 
 @pytest.mark.parametrize(
