@@ -127,8 +127,8 @@ def save_checkpoint(model: keras.Model, run: RunDir, keep: int) -> None:
 class StepEnd(keras.callbacks.Callback):
     """During an epoch: log lines, checkpoints between epochs, the end at a NaN.
 
-    `train/loss`, `train/accuracy`, `train/learning_rate` and `train/data_wait` (share of
-    the time) go to TensorBoard.
+    `train/loss`, `train/accuracy`, `train/learning_rate` and `train/data_wait`, a share
+    of the time, go to TensorBoard.
 
     Args:
         run: the folder of the run.
