@@ -44,6 +44,7 @@ def done(tmp_path_factory):
         min_segment_len=100,
         max_segment_len=120,
         learning_rate=0.003,
+        embedding_node="output",  # of 16 values: LDA needs more utterances than values
     )
     result = run(folder)
     assert result.returncode == 0, result.stdout + result.stderr

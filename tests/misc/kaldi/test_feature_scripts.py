@@ -264,6 +264,12 @@ def test_prepared_features(run, with_vad):
         np.testing.assert_array_equal(found, select_voiced(normalised, vad[key]))
     counts = {key: int(count) for key, count in table(out / "utt2num_frames").items()}
     assert counts == {key: len(found) for key, found in prepared.items()}
+    run(f"{PREPARE} --nj 2 data small small")  # a byte a number, where not told else
+    sizes = [
+        (out / f"../{name}/xvector_feats_data.1.ark").stat().st_size
+        for name in ("small", "feats")
+    ]
+    assert 3 * sizes[0] < sizes[1]
     run("utils/fix_data_dir.sh out")
     assert list(table(out / "utt2spk")) == ["s2", "s3"]
     for gone in ("vad.scp", "utt2dur", "segments"):
