@@ -244,7 +244,8 @@ def _check_tables(
         if kind == "speaker":
             expected = speakers
         elif kind == "recording":
-            expected = set(recording_of(directory, utt2spk).values())
+            # in order, so that the first one missing is the same each time
+            expected = dict.fromkeys(recording_of(directory, utt2spk).values())
         check = _VALUE_CHECKS.get(name, _anything)
         if name == "text" and not printable:
             check = _utf8

@@ -177,12 +177,16 @@ class SequentialReader(_Reader):
         kind: "matrix" (float32 [rows, cols]), "vector" (float32 [dim]), "int_vector"
             (int32 [dim]), "int", "float", "tokens" (list of words) or "wave" (Wave).
 
+    Attributes:
+        num_left_out: entries of a script that option p has left out so far.
+
     Raises:
         InputError: at once if the table cannot be opened, else in the iteration.
     """
 
     def __init__(self, rspecifier: str, kind: str) -> None:
         super().__init__(rspecifier, kind)
+        self.num_left_out = 0
         self._entries = self._read_script() if self._is_script else self._read_archive()
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
@@ -192,7 +196,9 @@ class SequentialReader(_Reader):
         with self._open_files:
             for key, rxfilename in read_script(self._stream, self._name):
                 value = self._read_script_line(key, rxfilename)
-                if value is not None:
+                if value is None:
+                    self.num_left_out += 1
+                else:
                     yield key, value
 
 

@@ -70,6 +70,25 @@ def read_utt2spk(path: str) -> Table:
     return utt2spk
 
 
+def read_numbers(path: str) -> Table:
+    """Reads a table whose values are seconds or counts, and leaves them as they are.
+
+    Raises:
+        InputError: as for read_table(), or a value is not a number from zero on.
+    """
+    table = read_table(path)
+    for number, (key, value) in enumerate(table.items(), 1):
+        try:
+            fine = 0 <= float(value) < float("inf")
+        except ValueError:
+            fine = False
+        if not fine:
+            raise InputError(
+                f"{path}:{number}: {show(key)}: expected a number, got '{show(value)}'"
+            )
+    return table
+
+
 def read_ids(path: str) -> dict[bytes, None]:
     """The first word of each line, in order; '-' is the standard input."""
     ids: dict[bytes, None] = {}
@@ -88,7 +107,19 @@ def write_table(path: str, table: Mapping[bytes, bytes]) -> None:
 
 
 def write_lines(path: str, lines: Iterable[bytes]) -> None:
-    """Writes a file that appears whole or not at all, unless it is a pipe."""
+    """Writes a file that appears whole or not at all, unless it is a pipe.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        _write_lines(path, lines)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"cannot write {path}: {reason}") from None
+
+
+def _write_lines(path: str, lines: Iterable[bytes]) -> None:
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb") as stream:
             stream.writelines(lines)

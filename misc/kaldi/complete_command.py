@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from dataset.data_dir import read_speakers
 from dataset.errors import InputError
 from dataset.text_table import read_ids, show
 from misc.kaldi.command import NoOptions, command, log, warn
@@ -24,7 +25,7 @@ e.g.: utils/data/check_complete.sh data/train feats.scp""",
 )
 def check_complete(options: NoOptions, directory: str, name: str) -> None:
     """Counts, warns, or fails."""
-    wanted = read_ids(os.path.join(directory, "utt2spk"))
+    wanted = read_speakers(directory)
     path = os.path.join(directory, name)
     found = read_ids(path)
     missing = [utterance for utterance in wanted if utterance not in found]

@@ -19,7 +19,7 @@ from dataset.data_selection import (
 )
 from dataset.errors import InputError
 from dataset.options import option
-from dataset.text_table import Table, read_ids, read_table, show
+from dataset.text_table import Table, read_ids, read_numbers, show
 from misc.kaldi.command import command, log, warn
 
 
@@ -109,8 +109,8 @@ Usage: utils/copy_data_dir.sh [options] <source-dir> <destination-dir>
     (2, 2),
 )
 def copy_data_dir(options: CopyOptions, source: str, destination: str) -> int:
-    utterance = (options.utt_prefix.encode(), options.utt_suffix.encode())
-    speaker = (options.spk_prefix.encode(), options.spk_suffix.encode())
+    utterance = (os.fsencode(options.utt_prefix), os.fsencode(options.utt_suffix))
+    speaker = (os.fsencode(options.spk_prefix), os.fsencode(options.spk_suffix))
     data_dir.copy(source, destination, [data_dir.Renaming(utterance, speaker)])
     _log_size(destination)
     return 0
@@ -216,7 +216,7 @@ def _known(path: str, known: Container[bytes]) -> dict[bytes, None]:
 def _so_many(
     options: SubsetOptions, source: str, utt2spk: Table, number: str
 ) -> Sequence[bytes]:
-    if not number.isdigit() or int(number) == 0:
+    if not number.isdecimal() or int(number) == 0:
         raise InputError(f"expected a number of utterances, got '{number}'")
     wanted = int(number)
     if options.per_spk:
@@ -238,17 +238,17 @@ def _so_many(
     return spread(utterances, wanted)
 
 
-def _frames(source: str, utt2spk: Table) -> dict[bytes, int]:
+def _frames(source: str, utt2spk: Table) -> dict[bytes, float]:
     path = os.path.join(source, "utt2num_frames")
     if not os.path.isfile(path):
         raise InputError(
             f"--shortest needs {path}: run utils/data/get_utt2num_frames.sh {source}"
         )
-    table = read_table(path)
+    table = read_numbers(path)
     missing = [utt for utt in utt2spk if utt not in table]
     if missing:
         raise InputError(f"{path} lacks {show(missing[0])}")
-    return {utt: int(frames) for utt, frames in table.items()}
+    return {utt: float(frames) for utt, frames in table.items()}
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ Usage: utils/split_data.sh [--per-utt] <data-dir> <number-of-parts>
     (2, 2),
 )
 def split_data(options: SplitDataOptions, directory: str, number: str) -> int:
-    if not number.isdigit() or int(number) == 0:
+    if not number.isdecimal() or int(number) == 0:
         raise InputError(f"expected a number of parts, got '{number}'")
     suffix = "utt" if options.per_utt else ""
     destination = os.path.join(directory, f"split{number}{suffix}")

@@ -14,7 +14,14 @@ from dataset.data_dir import read_speakers
 from dataset.data_selection import even_parts
 from dataset.errors import InputError
 from dataset.options import option
-from dataset.text_table import Table, read_table, show, write_lines, write_table
+from dataset.text_table import (
+    Table,
+    read_numbers,
+    read_table,
+    show,
+    write_lines,
+    write_table,
+)
 from misc.kaldi.command import command, log, warn
 
 _WINDOW_OVERLAP = 0.015  # seconds a frame of 25 ms reaches beyond its shift of 10 ms
@@ -29,6 +36,12 @@ class LengthOptions:
     cmd: str = option("run.pl", "How to run them (utils/run.pl, queue.pl <options>)")
     frame_shift: float = option(0.01, "Seconds from frame to frame")
     read_entire_file: bool = option(False, "Do not trust the headers of wave files")
+
+    def __post_init__(self) -> None:
+        if not self.frame_shift > 0:
+            raise InputError(
+                f"--frame-shift: expected seconds above zero, got {self.frame_shift:g}"
+            )
 
 
 @command(
@@ -87,7 +100,7 @@ def utterance_seconds(directory: str, options: LengthOptions) -> Table:
     elif _has(directory, "feats.scp"):
         frames = num_frames(directory, options)
         table = {
-            utt: b"%.2f" % (int(count) * options.frame_shift)
+            utt: b"%.2f" % (float(count) * options.frame_shift)
             for utt, count in frames.items()
         }
     else:
@@ -119,7 +132,9 @@ def num_frames(directory: str, options: LengthOptions) -> Table:
     else:
         seconds = utterance_seconds(directory, options)
         table = {
-            utt: b"%d" % ((float(value) - _WINDOW_OVERLAP) / options.frame_shift)
+            utt: b"%d" % max(
+                0, (float(value) - _WINDOW_OVERLAP) / options.frame_shift
+            )
             for utt, value in seconds.items()
         }
     return _write(path, table, utterances)
@@ -133,7 +148,7 @@ def _complete(path: str, keys: Table) -> Table:
     """The table if it is there and has all keys, else nothing."""
     if not os.path.isfile(path):
         return {}
-    table = read_table(path)
+    table = read_numbers(path)
     if any(key not in table for key in keys):
         return {}
     log(f"{path} is there and complete")
@@ -186,6 +201,8 @@ def _over_scp(
 ) -> Table:
     """Runs a program that writes a text table, in jobs over the parts of a list."""
     lines = [b"%b %b\n" % entry for entry in read_table(f"{directory}/{name}").items()]
+    if not lines:
+        raise InputError(f"{directory}/{name} is empty")
     parts = even_parts(lines, max(1, min(options.nj, len(lines))))
     stem = program[0]
     with tempfile.TemporaryDirectory(dir=directory, prefix=f".{stem}.") as folder:

@@ -57,6 +57,8 @@ e.g.: utils/filter_scp.pl data/train/utt2spk feats.scp > data/train/feats.scp"""
 )
 def filter_scp(options: FilterOptions, id_list: str, source: str = "-") -> None:
     """Passes on the lines that a list names."""
+    if options.f < 1:
+        raise InputError(f"-f {options.f}: expected a field, counted from 1")
     ids = read_ids(id_list)
     for number, line, words in _lines(source):
         if len(words) < options.f:
@@ -100,13 +102,14 @@ def apply_map(options: MapOptions, map_path: str) -> None:
 def _field_range(text: str) -> slice:
     """'2' -> the second field, '2-3', '2-', '-3'; '' -> all."""
     match = re.fullmatch(r"(\d*)([-:]?)(\d*)", text)
-    if not match or "0" in match.groups():
-        raise InputError(f"-f {text}: expected fields such as 1, 2-3 or 2-")
-    first, dash, last = match.groups()
+    first, dash, last = match.groups() if match else ("0", "", "")
     start = int(first or 1) - 1
+    end = start + 1 if first and not dash else None
     if last:
-        return slice(start, int(last))
-    return slice(start, start + 1 if first and not dash else None)
+        end = int(last)
+    if start < 0 or (end is not None and end <= start):
+        raise InputError(f"-f {text}: expected fields such as 1, 2-3 or 2-")
+    return slice(start, end)
 
 
 @command(
@@ -163,7 +166,9 @@ def split_scp(options: SplitScpOptions, source: str, *destinations: str) -> None
     if not lines:
         raise InputError(f"{source} is empty")
     if options.utt2spk:
-        by_key = dict(lines)
+        by_key: Table = {}  # a key may stand in several lines
+        for key, line in lines:
+            by_key[key] = by_key.get(key, b"") + line
         speaker = read_utt2spk(options.utt2spk)
         missing = [key for key in by_key if key not in speaker]
         if missing:

@@ -34,19 +34,13 @@ def perturb_data_dir_speed(
     def pipe(key: bytes, value: bytes, renaming: data_dir.Renaming) -> bytes:
         return faster_pipe(value, factor)
 
-    def seconds(key: bytes, value: bytes, renaming: data_dir.Renaming) -> bytes:
-        return _divided(key, value, speed)
-
-    def segment(key: bytes, value: bytes, renaming: data_dir.Renaming) -> bytes:
-        recording, *times = value.split()
-        times[:2] = [_divided(key, time, speed) for time in times[:2]]
-        return b" ".join([recording, *times])
-
     if not os.path.isfile(os.path.join(source, "wav.scp")):
         raise InputError(f"no such file: {source}/wav.scp")
     changes: dict[str, data_dir.Change | None] = dict.fromkeys(_NOT_COPIED)
-    changes |= {"wav.scp": pipe, "segments": segment}
-    changes |= {"utt2dur": seconds, "reco2dur": seconds}
+    changes["wav.scp"] = pipe
+    changes["segments"] = _faster_times(f"{source}/segments", slice(1, 3), speed)
+    for name in ("utt2dur", "reco2dur"):
+        changes[name] = _faster_times(f"{source}/{name}", slice(0, 1), speed)
     renaming = data_dir.Renaming(prefix, prefix, prefix)
     data_dir.copy(source, destination, [renaming], changes)
     count = len(data_dir.read_speakers(destination))
@@ -67,15 +61,25 @@ def faster_pipe(value: bytes, factor: str) -> bytes:
     return os.fsencode(f"{source} -t wav - speed {factor} |")
 
 
-def _divided(key: bytes, value: bytes, speed: float) -> bytes:
-    """Seconds at another speed; -1, the end of a recording, stays."""
-    try:
-        seconds = float(value)
-    except ValueError:
-        raise InputError(
-            f"{show(key)}: expected seconds, got '{show(value)}'"
-        ) from None
-    return value if seconds < 0 else b"%.6g" % (seconds / speed)
+def _faster_times(path: str, fields: slice, speed: float) -> data_dir.Change:
+    """Divides the seconds in some fields; -1, the end of a recording, stays."""
+
+    def change(key: bytes, value: bytes, renaming: data_dir.Renaming) -> bytes:
+        words = value.split()
+        try:
+            times = [float(word) for word in words[fields]]
+        except ValueError:
+            times = []
+        if len(times) < fields.stop - fields.start:
+            raise InputError(
+                f"{path}: {show(key)}: expected seconds, got '{show(value)}'"
+            )
+        faster = [time if time < 0 else time / speed for time in times]
+        # A tenth of a millisecond, however far into the recording.
+        words[fields] = [b"%.10g" % round(time, 4) for time in faster]
+        return b" ".join(words)
+
+    return change
 
 
 def _speed(factor: str) -> float:

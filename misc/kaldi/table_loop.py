@@ -32,7 +32,7 @@ def transform_table(
         write(key, changed)
         num_done += 1
     # What option p of the table left out, with a warning of its own.
-    return num_done, num_failed + getattr(reader, "num_left_out", 0)
+    return num_done, num_failed + reader.num_left_out
 
 
 def optional_writer(wspecifier: str, kind: str) -> Any:

@@ -295,6 +295,16 @@ def test_flush_lets_others_follow():
         assert [key for key, _ in read("scp:y")] == ["a"]
 
 
+def test_what_option_p_leaves_out_is_counted(caplog):
+    write("ark,scp:x,x.scp", [("a", FEATS), ("b", FEATS)])
+    with open("x.scp", "a") as script:
+        script.write("c nowhere\nd x:99999\n")
+    with SequentialReader("scp,p:x.scp", "matrix") as reader:
+        assert [key for key, _ in reader] == ["a", "b"]
+        assert reader.num_left_out == 2
+    assert "key c" in caplog.text and "key d" in caplog.text
+
+
 def test_script_of_targets(caplog):
     Path("y.scp").write_text("a a.mat\n")
     with TableWriter("scp:y.scp", "matrix") as writer:
