@@ -137,7 +137,7 @@ def combine_data(options: CombineOptions, destination: str, *sources: str) -> in
     extra = options.extra_files.split()
     left_out = data_dir.combine(destination, sources, extra)
     if left_out:
-        warn(f"left out, as not all directories have them: {' '.join(left_out)}")
+        log(f"left out, as not all directories have them: {' '.join(left_out)}")
     if not options.skip_fix:
         for note in data_dir_check.fix(destination)[:-1]:
             warn(f"{destination}/{note}")
