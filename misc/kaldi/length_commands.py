@@ -132,9 +132,7 @@ def num_frames(directory: str, options: LengthOptions) -> Table:
     else:
         seconds = utterance_seconds(directory, options)
         table = {
-            utt: b"%d" % max(
-                0, (float(value) - _WINDOW_OVERLAP) / options.frame_shift
-            )
+            utt: b"%d" % max(0, (float(value) - _WINDOW_OVERLAP) / options.frame_shift)
             for utt, value in seconds.items()
         }
     return _write(path, table, utterances)
