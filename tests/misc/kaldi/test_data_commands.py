@@ -18,7 +18,7 @@ def folder(tmp_path):
         "utt2spk": "".join(f"{u} {s}\n" for u, s in utts),
         "wav.scp": "".join(f"{u} {u}.wav\n" for u, _ in utts),
         "feats.scp": "".join(f"{u} feats.ark:{n}\n" for n, (u, _) in enumerate(utts)),
-        "utt2num_frames": "".join(f"{u} {9 - n}\n" for n, (u, _) in enumerate(utts)),
+        "utt2num_frames": "".join(f"{u} {20 - n}\n" for n, (u, _) in enumerate(utts)),
     }
     for name, text in files.items():
         (train / name).write_text(text)
