@@ -8,51 +8,27 @@ keys that begin with `?`.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import os
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING
 from typing import Any
 
 from dataset.errors import InputError
+from misc.config_keys import cast, chooses, faults, is_list, key, value_faults
 
-
-def _key(
-    help: str,
-    default: Any = MISSING,
-    choices: tuple[str, ...] = (),
-    low: float | None = None,
-    high: float | None = None,
-    above: float | None = None,
-    used_if: tuple[str, Any] | None = None,
-) -> Any:
-    """A configuration key.
-
-    Args:
-        help: what it is, with its unit.
-        default: taken when the key is absent; a key without one must be given.
-        choices: the allowed strings.
-        low, high: smallest and largest value.
-        above: the value must be larger than this.
-        used_if: (other key, value): the key must be given if the other has that value;
-            one that belongs to another choice (a loss, an optimizer) is refused.
-    """
-    metadata = {
-        "help": help,
-        "choices": choices,
-        "low": low,
-        "high": high,
-        "above": above,
-        "used_if": used_if,
-    }
-    if used_if and default is MISSING:
-        default = None
-    return dataclasses.field(default=default, metadata=metadata)
-
-
+_ATTENTION = ("pooling_type", "self_attention")
+_VLAD = ("pooling_type", "ghost_vlad")
+_A = ("loss_func", "asoftmax")
 _AM = ("loss_func", "additive_margin_softmax")
+_ARC = ("loss_func", "additive_angular_margin_softmax")
+_SEMIHARD = ("loss_func", "semihard_triplet_loss")
+_ANGULAR = ("loss_func", "angular_triplet_loss")
+_GENERALIZED = ("loss_func", "generalized_angular_triplet_loss")
+_GE2E = ("loss_func", "ge2e_loss")
+_COMPARING = (*_SEMIHARD, *_ANGULAR[1:], *_GE2E[1:])
+_END_TO_END = ("batch_type", "end2end")
+_LAST_LAYER = "its last layer: 0 affine, 1 with ReLU, 2 with BN and ReLU, 3 with tanh"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,71 +40,206 @@ class Params:
     """
 
     # Network
-    network_type: str = _key("the frame-level network, a name in model NETWORKS")
-    network_relu_type: str = _key(
+    network_type: str = key("the frame-level network, a name in model NETWORKS")
+    network_relu_type: str = key(
         "activation of every layer", "relu", choices=("relu", "prelu", "lrelu")
     )
-    num_nodes_frame_layers: int = _key("units of tdnn1-tdnn4", 512, low=1)
-    num_nodes_pooling_layer: int = _key("units of tdnn5, the pooled layer", 1500, low=1)
-    num_nodes_last_layer: int = _key("units of tdnn7", 512, low=1)
-    last_layer_no_bn: bool = _key("tdnn7 without batch normalisation", False)
-    last_layer_linear: bool = _key("tdnn7 without activation", False)
-    feature_norm: bool = _key("scale the output to a fixed length for the loss", False)
-    feature_scaling_factor: float = _key(
+    num_nodes_frame_layers: int = key("units of tdnn1-tdnn4", 512, low=1)
+    num_nodes_pooling_layer: int = key("units of tdnn5, the pooled layer", 1500, low=1)
+    num_nodes_last_layer: int = key("units of tdnn7", 512, low=1)
+    last_layer_no_bn: bool = key("tdnn7 without batch normalisation", False)
+    last_layer_linear: bool = key("tdnn7 without activation", False)
+    feature_norm: bool = key("scale the output to a fixed length for the loss", False)
+    feature_scaling_factor: float = key(
         "that length", used_if=("feature_norm", True), above=0
     )
-    pooling_type: str = _key("the pooling, a name in model POOLINGS")
-    embedding_node: str = _key("the endpoint that extraction writes", "tdnn6_dense")
-
-    # Loss
-    loss_func: str = _key("the training loss, a name in model LOSSES")
-    amsoftmax_m: float = _key("margin on the cosine", used_if=_AM, low=0, high=1)
-    amsoftmax_lambda_min: float = _key("smallest lambda", used_if=_AM, low=0)
-    amsoftmax_lambda_base: float = _key("lambda at step 0", used_if=_AM, low=0)
-    amsoftmax_lambda_gamma: float = _key("decay per step", used_if=_AM, low=0)
-    amsoftmax_lambda_power: float = _key("power of the decay", used_if=_AM, low=0)
-    weight_l2_regularizer: float = _key("L2 on kernels: scale * sum(w^2) / 2", low=0)
-    output_weight_l2_regularizer: float | None = _key(
+    batchnorm_momentum: float = key("of the moving averages", 0.99, low=0, high=1)
+    weight_l2_regularizer: float = key("L2 on kernels: scale * sum(w^2) / 2", low=0)
+    output_weight_l2_regularizer: float | None = key(
         "L2 on the output layer; absent: as the other kernels", None, low=0
     )
-    batchnorm_momentum: float = _key("of the moving averages", 0.99, low=0, high=1)
+    embedding_node: str = key("the endpoint that extraction writes", "tdnn6_dense")
+
+    # Pooling
+    pooling_type: str = key("the pooling, a name in model POOLINGS")
+    att_key_input: str = key("the endpoint that gives the key", used_if=_ATTENTION)
+    att_key_num_nodes: tuple[int, ...] = key(
+        "units of the key's layers, at least one", used_if=_ATTENTION, low=1
+    )
+    att_key_network_type: int = key(_LAST_LAYER, used_if=_ATTENTION, low=0, high=3)
+    att_value_input: str = key("the endpoint that is pooled", used_if=_ATTENTION)
+    att_value_num_nodes: tuple[int, ...] = key(
+        "units of layers between it and the pooling", (), used_if=_ATTENTION, low=1
+    )
+    att_value_network_type: int = key(_LAST_LAYER, 0, used_if=_ATTENTION, low=0, high=3)
+    att_num_heads: int = key("heads that share the value", 1, used_if=_ATTENTION, low=1)
+    att_split_key: bool = key(
+        "each head sees its part of the key", False, used_if=_ATTENTION
+    )
+    att_use_scale: bool = key(
+        "divide scores by the root of the key's size", True, used_if=_ATTENTION
+    )
+    att_apply_nonlinear: bool = key(
+        "BN and activation after the pooling", False, used_if=_ATTENTION
+    )
+    att_penalty_term: float = key(
+        "weight of the penalty on like heads", 0.0, used_if=_ATTENTION, low=0
+    )
+    vlad_num_centers: int = key("clusters that are kept", used_if=_VLAD, low=1)
+    vlad_num_ghosts: int = key("clusters that are left out", used_if=_VLAD, low=0)
+    vlad_key_input: str = key(
+        "the endpoint that is assigned to clusters", used_if=_VLAD
+    )
+    vlad_key_num_nodes: tuple[int, ...] = key(
+        "units of layers between it and the assignment", (), used_if=_VLAD, low=1
+    )
+    vlad_value_input: str = key("the endpoint that is pooled", used_if=_VLAD)
+    vlad_value_num_nodes: tuple[int, ...] = key(
+        "units of layers between it and the pooling", (), used_if=_VLAD, low=1
+    )
+    vlad_final_l2_norm: bool = key("scale the result to length 1", True, used_if=_VLAD)
+
+    # Loss
+    loss_func: str = key("the training loss, a name in model LOSSES")
+    asoftmax_m: int = key("factor of the angle", used_if=_A, choices=(1, 2, 4))
+    asoftmax_lambda_min: float = key("smallest lambda", used_if=_A, low=0)
+    asoftmax_lambda_base: float = key("lambda at step 0", used_if=_A, low=0)
+    asoftmax_lambda_gamma: float = key("decay per step", used_if=_A, low=0)
+    asoftmax_lambda_power: float = key("power of the decay", used_if=_A, low=0)
+    amsoftmax_m: float = key("margin on the cosine", used_if=_AM, low=0, high=1)
+    amsoftmax_lambda_min: float = key("smallest lambda", used_if=_AM, low=0)
+    amsoftmax_lambda_base: float = key("lambda at step 0", used_if=_AM, low=0)
+    amsoftmax_lambda_gamma: float = key("decay per step", used_if=_AM, low=0)
+    amsoftmax_lambda_power: float = key("power of the decay", used_if=_AM, low=0)
+    arcsoftmax_m: float = key("margin in radians", used_if=_ARC, low=0, high=1.5)
+    arcsoftmax_lambda_min: float = key("smallest lambda", used_if=_ARC, low=0)
+    arcsoftmax_lambda_base: float = key("lambda at step 0", used_if=_ARC, low=0)
+    arcsoftmax_lambda_gamma: float = key("decay per step", used_if=_ARC, low=0)
+    arcsoftmax_lambda_power: float = key("power of the decay", used_if=_ARC, low=0)
+    aux_loss_func: tuple[str, ...] = key(
+        "losses that are added", (), choices=("ring_loss", "mhe_loss")
+    )
+    ring_loss_init: float = key(
+        "length that outputs are drawn to, at first",
+        used_if=("aux_loss_func", "ring_loss"),
+        above=0,
+    )
+    ring_loss_lambda: float = key(
+        "weight of the ring loss", used_if=("aux_loss_func", "ring_loss"), low=0
+    )
+    mhe_lambda: float = key(
+        "weight of the hyperspherical energy",
+        used_if=("aux_loss_func", "mhe_loss"),
+        low=0,
+    )
+    margin: float = key(
+        "of a triplet; for angular triplets that of loss_type",
+        used_if=(*_SEMIHARD, *_ANGULAR[1:], *_GENERALIZED[1:]),
+        low=0,
+    )
+    triplet_loss_squared: bool = key("squared distances", used_if=_SEMIHARD)
+    triplet_type: str = key(
+        "which triplets count", used_if=_ANGULAR, choices=("all", "hard")
+    )
+    loss_type: str = key(
+        "whose margin the positive pair gets",
+        used_if=_ANGULAR,
+        choices=(_A[1], _AM[1], _ARC[1]),
+    )
+    triplet_center: str = key(
+        "what the centres are", used_if=_GENERALIZED, choices=("learnable", "average")
+    )
+    triplet_center_momentum: float = key(
+        "of averaged centres", used_if=("triplet_center", "average"), low=0, high=1
+    )
+    loss_compute: str = key(
+        "form of the hinge", "raw", used_if=_GENERALIZED, choices=("raw",)
+    )
+    target_margin: float = key(
+        "an utterance nearer its centre than this has no loss",
+        used_if=_GENERALIZED,
+        low=0,
+    )
+    triplet_topn: int = key(
+        "nearest other centres that count; 0: all", used_if=_GENERALIZED, low=0
+    )
+    triplet_loss_weight: float = key("of the hinges", used_if=_GENERALIZED, low=0)
+    center_loss_weight: float = key(
+        "of the distance to the own centre", used_if=_GENERALIZED, low=0
+    )
+    between_loss_weight: float = key(
+        "of the distance between centres", used_if=_GENERALIZED, low=0
+    )
+    l2_loss_weight: float = key(
+        "must be 0: use output_weight_l2_regularizer",
+        0.0,
+        used_if=_GENERALIZED,
+        low=0,
+        high=0,
+    )
+    ge2e_loss_type: str = key(
+        "form of the loss", used_if=_GE2E, choices=("softmax", "contrast")
+    )
+    init_end2end_w: float = key("scale at first", 10.0, used_if=_GE2E, above=0)
+    init_end2end_b: float = key("offset at first", -5.0, used_if=_GE2E)
 
     # Optimisation
-    seed: int = _key("of weights, batches and everything random", low=0)
-    optimizer: str = _key("", "sgd", choices=("sgd", "momentum", "adam"))
-    momentum: float = _key("", used_if=("optimizer", "momentum"), low=0, high=1)
-    use_nesterov: bool = _key("Nesterov's momentum", False)
-    learning_rate: float | str = _key(
+    seed: int = key("of weights, batches and everything random", low=0)
+    optimizer: str = key("", "sgd", choices=("sgd", "momentum", "adam"))
+    momentum: float = key("", used_if=("optimizer", "momentum"), low=0, high=1)
+    use_nesterov: bool = key(
+        "Nesterov's momentum", False, used_if=("optimizer", "momentum")
+    )
+    learning_rate: float | str = key(
         "a rate, halved by the validation loss; or a file with one rate per epoch",
         above=0,
     )
-    min_learning_rate: float = _key("training stops below it", 1e-5, low=0)
-    reduce_lr_epochs: int = _key(
-        "epochs without a better loss before halving", 4, low=1
-    )
-    early_stop_epochs: int = _key(
+    min_learning_rate: float = key("training stops below it", 1e-5, low=0)
+    reduce_lr_epochs: int = key("epochs without a better loss before halving", 4, low=1)
+    early_stop_epochs: int = key(
         "epochs without a better loss before stopping", 10, low=1
     )
-    clip_gradient: bool = _key("limit the gradient's global norm", False)
-    clip_gradient_norm: float = _key("that limit", 3.0, above=0)
-    num_epochs: int = _key("at most", low=1)
-    num_steps_per_epoch: int = _key("batches between two validations", low=1)
+    clip_gradient: bool = key("limit the gradient's global norm", False)
+    clip_gradient_norm: float = key("that limit", 3.0, above=0)
+    num_epochs: int = key("at most", low=1)
+    num_steps_per_epoch: int = key("batches between two validations", low=1)
 
     # Batches
-    batch_type: str = _key("of the validation loss", "softmax", choices=("softmax",))
-    num_speakers_per_batch: int = _key("", low=1)
-    num_segments_per_speaker: int = _key("in a batch", 1, low=1)
-    min_segment_len: int = _key("frames", low=1)
-    max_segment_len: int = _key("frames", low=1)
-    num_parallel_datasets: int = _key("reader processes; 0: none", 2, low=0)
-    max_queue_size: int = _key("batches read ahead", 10, low=1)
-    valid_max_iterations: int = _key("batches of a validation, at most", 1000, low=1)
+    batch_type: str = key(
+        "of the validation loss; end2end: some segments of some speakers each",
+        "softmax",
+        choices=("softmax", "end2end"),
+    )
+    num_valid_speakers_per_batch: int = key("speakers", used_if=_END_TO_END, low=2)
+    num_valid_segments_per_speaker: int = key(
+        "segments of each", used_if=_END_TO_END, low=2
+    )
+    num_speakers_per_batch: int = key("", low=1)
+    num_segments_per_speaker: int = key("in a batch", 1, low=1)
+    min_segment_len: int = key("frames", low=1)
+    max_segment_len: int = key("frames", low=1)
+    num_parallel_datasets: int = key("reader processes; 0: none", 2, low=0)
+    max_queue_size: int = key("batches read ahead", 10, low=1)
+    valid_max_iterations: int = key("batches of a validation, at most", 1000, low=1)
+
+    # Fine-tuning
+    noload_var_list: tuple[str, ...] = key(
+        "weights whose name has one of these in it start anew", ()
+    )
+    noupdate_var_list: tuple[str, ...] = key(
+        "weights whose name has one of these in it stay as they are", ()
+    )
 
     # Checkpoints and logs
-    save_checkpoints_steps: int = _key("steps between checkpoints", 30000, low=1)
-    keep_checkpoint_max: int = _key("checkpoints kept, newest first", 10, low=1)
-    save_summary_steps: int = _key("steps between TensorBoard scalars", 1000, low=1)
-    show_training_progress: int = _key("steps between log lines", 100, low=1)
+    save_checkpoints_steps: int = key("steps between checkpoints", 30000, low=1)
+    keep_checkpoint_max: int = key("checkpoints kept, newest first", 10, low=1)
+    save_summary_steps: int = key("steps between TensorBoard scalars", 1000, low=1)
+    show_training_progress: int = key("steps between log lines", 100, low=1)
+
+    def __post_init__(self) -> None:
+        for name, kind in TYPES.items():
+            if is_list(kind):  # a saved model has lists
+                object.__setattr__(self, name, tuple(getattr(self, name) or ()))
 
     @classmethod
     def from_json(cls, path: str, overrides: Sequence[str] = ()) -> Params:
@@ -144,13 +255,16 @@ class Params:
         given = _read_json(path)
         for text in overrides:
             given.update(_parse_override(text))
-        given = {
-            k: v for k, v in given.items() if k != "Note" and not k.startswith("?")
-        }
-        faults = list(_faults(given))
-        if faults:
-            raise InputError(f"{path}: " + f"\n{path}: ".join(faults))
-        params = cls(**{key: _cast(key, value) for key, value in given.items()})
+        given = {k: v for k, v in given.items() if not _is_comment(k)}
+        wrong = _multitask_faults(given) or [
+            *faults(given, FIELDS, TYPES),
+            *_combination_faults(given),
+        ]
+        if wrong:
+            raise InputError(f"{path}: " + f"\n{path}: ".join(wrong))
+        params = cls(
+            **{name: cast(value, TYPES[name]) for name, value in given.items()}
+        )
         if isinstance(params.learning_rate, str):
             beside = os.path.join(os.path.dirname(path), params.learning_rate)
             params = dataclasses.replace(params, learning_rate=beside)
@@ -158,9 +272,17 @@ class Params:
         return params
 
     def to_json(self) -> str:
-        """The configuration with every default written out."""
-        values = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        """The configuration with every default that is of use written out."""
+        values = {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if value is not None and self._uses(name)
+        }
         return json.dumps(values, indent=2) + "\n"
+
+    def _uses(self, name: str) -> bool:
+        used_if = FIELDS[name].metadata["used_if"]
+        return not used_if or chooses(getattr(self, used_if[0]), used_if[1:])
 
     def learning_rate_list(self) -> list[float] | None:
         """The rate of each epoch from the learning-rate file; None if it is a number.
@@ -180,7 +302,33 @@ class Params:
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Params)}
-_TYPES = typing.get_type_hints(Params)
+TYPES = typing.get_type_hints(Params)
+
+# Keys of the original's multitask training, which is not part of this project.
+MULTITASK = {
+    "spk_loss_type": str,
+    "spk_loss_weight": float,
+    "spk_last_layer_no_bn": bool,
+    "spk_last_layer_linear": bool,
+    "spk_embedding_node": str,
+    "phn_loss_type": str,
+    "phn_loss_weight": float,
+    "phn_last_layer_no_bn": bool,
+    "phn_last_layer_linear": bool,
+    "phn_embedding_node": str,
+    "speaker_dim": int,
+    "speaker_left_context": int,
+    "speaker_right_context": int,
+    "phone_dim": int,
+    "phone_layer_size": tuple[int, ...],
+    "phone_kernel_size": tuple[int, ...],
+    "phone_dilation_size": tuple[int, ...],
+    "phone_left_context": int,
+    "phone_right_context": int,
+    "context_size": int,
+    "num_shared_layers": int,
+    "num_frames_per_utt": int,
+}
 
 
 def read_rates(path: str) -> list[float]:
@@ -226,65 +374,44 @@ def _parse_override(text: str) -> dict[str, Any]:
         return {key: value}
 
 
-def _faults(given: Mapping[str, Any]) -> Iterable[str]:
-    for key in given:
-        if key not in FIELDS:
-            near = difflib.get_close_matches(key, FIELDS, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            yield f"unknown key '{key}'{hint}"
-    for key, field in FIELDS.items():
-        if key in given:
-            yield from _value_faults(key, given[key], field.metadata)
-        elif field.default is MISSING:
-            yield f"key '{key}' is missing ({field.metadata['help'] or 'no default'})"
-        yield from _use_faults(key, given, field.metadata["used_if"])
-    yield from _combination_faults(given)
+def _is_comment(key: str) -> bool:
+    return key in ("Note", "Another option") or key.startswith("?")
 
 
-def _value_faults(key: str, value: Any, limits: Mapping[str, Any]) -> Iterable[str]:
-    wanted = _accepted_types(key)
-    # bool is an int to Python, but true is no number to a reader.
-    if type(value) not in wanted and not (type(value) is int and float in wanted):
-        names = " or ".join(t.__name__ for t in wanted if t is not type(None))
-        yield f"'{key}': expected {names}, got {json.dumps(value)}"
-    elif isinstance(value, str) and limits["choices"]:
-        if value not in limits["choices"]:
-            choices = ", ".join(limits["choices"])
-            yield f"'{key}': expected one of {choices}, got '{value}'"
-    elif isinstance(value, (int, float)):
-        low, high, above = limits["low"], limits["high"], limits["above"]
-        if low is not None and not value >= low:
-            yield f"'{key}': must be at least {low}, got {value}"
-        if above is not None and not value > above:
-            yield f"'{key}': must be above {above}, got {value}"
-        if high is not None and not value <= high:
-            yield f"'{key}': must be at most {high}, got {value}"
-
-
-def _use_faults(
-    key: str, given: Mapping[str, Any], used_if: tuple[str, Any] | None
-) -> Iterable[str]:
-    if used_if is None:
-        return
-    other, value = used_if
-    chosen = given.get(other, FIELDS[other].default)
-    if chosen == value and key not in given:
-        yield f"key '{key}' is missing: {other} = {json.dumps(value)} needs it"
-    if chosen != value and key in given and isinstance(value, str):
-        yield f"'{key}' has no use with {other} = {json.dumps(chosen)}: remove it"
+def _multitask_faults(given: Mapping[str, Any]) -> list[str]:
+    keys = [name for name in given if name in MULTITASK]
+    if not keys:
+        return []
+    limits = key("").metadata
+    wrong = [
+        fault
+        for name in keys
+        for fault in value_faults(name, given[name], MULTITASK[name], limits)
+    ]
+    return [
+        *wrong,
+        f"'{keys[0]}' belongs to multitask training (speakers and phones), which is "
+        "not part of this project",
+    ]
 
 
 def _combination_faults(given: Mapping[str, Any]) -> Iterable[str]:
     low, high = given.get("min_segment_len"), given.get("max_segment_len")
     if isinstance(low, int) and isinstance(high, int) and low > high:
         yield f"'min_segment_len' = {low} is above 'max_segment_len' = {high}"
-
-
-def _accepted_types(key: str) -> tuple[type, ...]:
-    return typing.get_args(_TYPES[key]) or (_TYPES[key],)
-
-
-def _cast(key: str, value: Any) -> Any:
-    return (
-        float(value) if type(value) is int and float in _accepted_types(key) else value
-    )
+    loss = given.get("loss_func")
+    if given.get("att_key_num_nodes") == []:
+        yield "'att_key_num_nodes': expected at least one layer, got []"
+    if loss in _COMPARING[1:]:
+        if given.get("num_segments_per_speaker", 1) == 1:
+            yield (
+                f"'num_segments_per_speaker' = 1: {loss} compares utterances of a "
+                "speaker: expected at least 2"
+            )
+        if "mhe_loss" in (given.get("aux_loss_func") or []):
+            yield f"'aux_loss_func': mhe_loss needs an output layer; {loss} has none"
+    if loss in (_ANGULAR[1], _GE2E[1]) and given.get("batch_type") != "end2end":
+        yield f"'batch_type': {loss} is validated end to end: expected end2end"
+    if loss == _ANGULAR[1] and given.get("loss_type") == _A[1]:
+        if given.get("margin") not in (1, 2, 4):
+            yield "'margin': loss_type = asoftmax takes 1, 2 or 4"

@@ -20,27 +20,83 @@ _logger = logging.getLogger("train")
 
 
 def validate(
-    model: keras.Model, batches: KaldiDataSeqQueue, max_batches: int
+    model: keras.Model, batches: KaldiDataSeqQueue, params: Params
 ) -> tuple[float, float]:
     """Loss without margin, and cosine EER of the output, over a validation set.
+
+    The loss is taken over all utterances at once; one that compares the utterances of a
+    batch, over the batches of `speaker_groups`.
 
     Returns:
         The mean loss per utterance, and the equal error rate as a fraction.
 
     Raises:
-        InputError: the loss is not finite.
+        InputError: the loss is not finite, or there are too few utterances.
     """
     outputs, labels = [], []
-    for _, (features, label) in zip(range(max_batches), batches, strict=False):
+    limit = range(params.valid_max_iterations)
+    for _, (features, label) in zip(limit, batches, strict=False):
         outputs.append(np.asarray(model.predict_on_batch(features)))
         labels.append(label)
     batches.stop()
     embeddings, targets = np.concatenate(outputs), np.concatenate(labels)
-    loss, _ = model.head.loss(embeddings, targets, step=0, training=False)
+    groups = [np.arange(len(targets))]
+    if model.head.compares_utterances:
+        groups = speaker_groups(targets, *_group_size(params), params.seed)
+    losses = [
+        float(model.head.loss(embeddings[g], targets[g], step=0, training=False)[0])
+        for g in groups
+    ]
+    loss = float(np.mean(losses))
     if not math.isfinite(loss):
         steps = int(model.optimizer.iterations)
-        raise InputError(f"the validation loss is {float(loss)} after {steps} steps")
-    return float(loss), compute_cos_pairwise_eer(embeddings, targets)
+        raise InputError(f"the validation loss is {loss} after {steps} steps")
+    return loss, compute_cos_pairwise_eer(embeddings, targets)
+
+
+def _group_size(params: Params) -> tuple[int, int]:
+    """Speakers, and segments of each, in a batch of the validation loss."""
+    if params.batch_type == "end2end":
+        return (
+            params.num_valid_speakers_per_batch,
+            params.num_valid_segments_per_speaker,
+        )
+    return params.num_speakers_per_batch, params.num_segments_per_speaker
+
+
+def speaker_groups(
+    labels: np.ndarray, num_speakers: int, num_segments: int, seed: int
+) -> list[np.ndarray]:
+    """Batches of a few utterances of each of a few speakers; each at most once.
+
+    Args:
+        labels: the speaker of each utterance, [N].
+        num_speakers, num_segments: what each batch has.
+        seed: the same seed gives the same batches.
+
+    Returns:
+        Indices of utterances, [num_speakers * num_segments] each.
+
+    Raises:
+        InputError: fewer than `num_speakers` speakers have `num_segments` utterances.
+    """
+    rng = np.random.default_rng(seed)
+    shares = []
+    for speaker in np.unique(labels):
+        own = rng.permutation(np.flatnonzero(labels == speaker))
+        number = len(own) // num_segments
+        shares.append(list(own[: number * num_segments].reshape(number, -1)))
+    groups = []
+    while sum(map(bool, shares)) >= num_speakers:
+        # Those who have most left come first: then few are left over.
+        order = sorted(rng.permutation(len(shares)), key=lambda s: -len(shares[s]))
+        groups.append(np.concatenate([shares[s].pop() for s in order[:num_speakers]]))
+    if not groups:
+        raise InputError(
+            f"the validation loss needs {num_speakers} speakers with {num_segments} "
+            f"utterances each; there are {sum(map(bool, shares))} such speakers"
+        )
+    return groups
 
 
 class EpochEnd(keras.callbacks.Callback):
@@ -77,9 +133,7 @@ class EpochEnd(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         started = time.monotonic()
-        loss, eer = validate(
-            self.model, self.valid_queue, self.config.valid_max_iterations
-        )
+        loss, eer = validate(self.model, self.valid_queue, self.config)
         history = [*self.run.valid_losses()[:epoch], (loss, eer)]
         losses = [value for value, _ in history]
         rates = self._rates(losses)
@@ -189,12 +243,12 @@ class StepEnd(keras.callbacks.Callback):
             (total - self.step) * (now - self.started) / (self.step - self.first_step)
         )
         _logger.info(
-            "step %d of %d: loss %.3f, accuracy %.1f %%, rate %.2g, %.0f segments/s, "
-            "waited for data %.1f %%, %d:%02d left",
+            "step %d of %d: loss %.3f%s, rate %.2g, %.0f segments/s, waited for data "
+            "%.1f %%, %d:%02d left",
             self.step,
             total,
             logs["raw_loss"],
-            100 * logs["accuracy"],
+            f", accuracy {100 * logs['accuracy']:.1f} %" if "accuracy" in logs else "",
             float(self.model.optimizer.learning_rate),
             steps * batch / seconds,
             100 * waited / seconds,
@@ -207,6 +261,7 @@ class StepEnd(keras.callbacks.Callback):
         rate = float(self.model.optimizer.learning_rate)
         waited = self.queue.wait_seconds / (time.monotonic() - self.started)
         self.scalars.add_scalar("train/loss", logs["raw_loss"], self.step)
-        self.scalars.add_scalar("train/accuracy", logs["accuracy"], self.step)
+        if "accuracy" in logs:
+            self.scalars.add_scalar("train/accuracy", logs["accuracy"], self.step)
         self.scalars.add_scalar("train/learning_rate", rate, self.step)
         self.scalars.add_scalar("train/data_wait", waited, self.step)

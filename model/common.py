@@ -10,6 +10,7 @@ from misc.params import Params
 BATCHNORM_EPSILON = 1e-3
 LEAKY_SLOPE = 0.2
 PRELU_START = 0.01
+TINY = 1e-12
 
 
 def l2(scale: float) -> keras.regularizers.Regularizer | None:
@@ -17,18 +18,31 @@ def l2(scale: float) -> keras.regularizers.Regularizer | None:
     return keras.regularizers.L2(scale / 2) if scale else None
 
 
-def activation(kind: str, rank: int, name: str) -> layers.Layer:
-    """The activation `network_relu_type`, for tensors of rank 2 or 3.
+def nonlinearity(kind: str, params: Params, rank: int, name: str) -> layers.Layer:
+    """A ReLU of the configuration's `network_relu_type`, or a tanh.
 
     A PReLU has one slope per unit, shared by all frames.
+
+    Args:
+        kind: `relu` or `tanh`.
+        rank: of the tensor, 2 (utterances) or 3 (frames).
     """
-    if kind == "prelu":
+    if kind == "tanh":
+        return layers.Activation("tanh", name=name)
+    if params.network_relu_type == "prelu":
         start = keras.initializers.Constant(PRELU_START)
         shared = [1] if rank == 3 else None
         return layers.PReLU(alpha_initializer=start, shared_axes=shared, name=name)
-    if kind == "lrelu":
+    if params.network_relu_type == "lrelu":
         return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name)
     return layers.ReLU(name=name)
+
+
+def batch_normalization(params: Params, name: str) -> layers.Layer:
+    """Batch normalisation with the original's constants."""
+    return layers.BatchNormalization(
+        momentum=params.batchnorm_momentum, epsilon=BATCHNORM_EPSILON, name=name
+    )
 
 
 def affine_block(
@@ -39,16 +53,18 @@ def affine_block(
     params: Params,
     kernel_size: int | None = None,
     use_bn: bool = True,
-    use_relu: bool = True,
+    then: str | None = "relu",
 ) -> keras.KerasTensor:
-    """Affine layer, batch normalisation, activation; each output is an endpoint.
+    """Affine layer, batch normalisation, nonlinearity; each output is an endpoint.
 
     Note the order: Kaldi's TDNN has the ReLU before the normalisation.
 
     Args:
-        endpoints: filled with `<name>_{conv or dense}`, `<name>_bn`, `<name>_relu`.
+        endpoints: filled with `<name>_{conv or dense}`, `<name>_bn`, `<name>_<then>`.
         x: (batch, frames, channels) or (batch, channels).
         kernel_size: frames of a valid convolution; None: a dense layer.
+        use_bn: with batch normalisation.
+        then: the nonlinearity, `relu` or `tanh`; None: none.
     """
     regularizer = l2(params.weight_l2_regularizer)
     if kernel_size is None:
@@ -61,31 +77,48 @@ def affine_block(
         )(x)
     endpoints[affine] = x
     if use_bn:
-        x = endpoints[f"{name}_bn"] = layers.BatchNormalization(
-            momentum=params.batchnorm_momentum,
-            epsilon=BATCHNORM_EPSILON,
-            name=f"{name}_bn",
-        )(x)
-    if use_relu:
-        relu = activation(params.network_relu_type, len(x.shape), f"{name}_relu")
-        x = endpoints[f"{name}_relu"] = relu(x)
+        x = batch_normalization(params, f"{name}_bn")(x)
+        endpoints[f"{name}_bn"] = x
+    if then:
+        x = nonlinearity(then, params, len(x.shape), f"{name}_{then}")(x)
+        endpoints[f"{name}_{then}"] = x
     return x
+
+
+def unit_length(x, axis: int = -1):
+    """Vectors along an axis divided by their length, x / max(|x|, 1e-6).
+
+    The original writes the bound as x / sqrt(max(|x|^2, 1e-12)). Here a vector shorter
+    than that has no gradient: a million times another overflows in half precision.
+    """
+    x = ops.convert_to_tensor(x)
+    squared = ops.sum(ops.square(x), axis=axis, keepdims=True)
+    x = ops.where(squared > TINY, x, ops.stop_gradient(x))
+    return x / ops.sqrt(ops.maximum(squared, TINY))
+
+
+def length(x):
+    """The length of each row, (batch, 1); at least 1e-12, its gradient finite.
+
+    A row is divided by its largest element first, so that no square overflows or
+    vanishes.
+    """
+    largest = ops.stop_gradient(ops.max(ops.abs(x), axis=-1, keepdims=True))
+    largest = ops.maximum(largest, TINY)
+    squared = ops.sum(ops.square(x / largest), axis=-1, keepdims=True)
+    return ops.maximum(largest * ops.sqrt(ops.maximum(squared, TINY)), TINY)
 
 
 @keras.saving.register_keras_serializable("tf_kaldi_speaker")
 class L2Scaling(layers.Layer):
-    """Scales each row to a fixed length: x * scale / max(|x|, 1e-6).
-
-    The original writes the bound as x * scale / sqrt(max(|x|^2, 1e-12)).
-    """
+    """Scales each row to a fixed length, as `unit_length` bounds it."""
 
     def __init__(self, scale: float, **kwargs):
         super().__init__(**kwargs)
         self.scale = scale
 
     def call(self, x):
-        squared = ops.sum(ops.square(x), axis=-1, keepdims=True)
-        return x * (self.scale / ops.sqrt(ops.maximum(squared, 1e-12)))
+        return unit_length(x) * self.scale
 
     def get_config(self):
         return super().get_config() | {"scale": self.scale}

@@ -11,11 +11,34 @@ from keras import ops
 
 from dataset.errors import InputError
 from misc.params import Params
-from model.loss import LOSSES
+from model.loss import (
+    AUXILIARY_LOSSES,
+    AdditiveAngularMarginSoftmax,
+    AdditiveMarginSoftmax,
+    AngularSoftmax,
+    Softmax,
+)
+from model.pair_loss import (
+    AngularTriplet,
+    GeneralizedAngularTriplet,
+    GeneralizedEndToEnd,
+    SemihardTriplet,
+)
 from model.pooling import POOLINGS
 from model.tdnn import tdnn
 
 NETWORKS = {"tdnn": tdnn}
+
+LOSSES = {
+    "softmax": Softmax,
+    "asoftmax": AngularSoftmax,
+    "additive_margin_softmax": AdditiveMarginSoftmax,
+    "additive_angular_margin_softmax": AdditiveAngularMarginSoftmax,
+    "semihard_triplet_loss": SemihardTriplet,
+    "angular_triplet_loss": AngularTriplet,
+    "generalized_angular_triplet_loss": GeneralizedAngularTriplet,
+    "ge2e_loss": GeneralizedEndToEnd,
+}
 
 
 def check_choices(params: Params) -> None:
@@ -53,8 +76,10 @@ class SpeakerNet(keras.Model):
     Input shape: (batch, frames, feature_dim); at least `tdnn.CONTEXT` frames.
     Output shape: (batch, num_nodes_last_layer).
 
+    `global_step` counts the training steps; margins are annealed by it.
+
     Raises:
-        InputError: for a choice that is in no table.
+        InputError: for a choice that is in no table, or an endpoint that is not there.
     """
 
     def __init__(
@@ -72,12 +97,39 @@ class SpeakerNet(keras.Model):
         features = keras.Input((None, feature_dim), name="features")
         endpoints = NETWORKS[self.params.network_type](features, self.params)
         self.network = keras.Model(features, endpoints, name=self.params.network_type)
+        self._check_frames()
         head_type = LOSSES[self.params.loss_func]
         self.head = head_type(num_speakers, self.params, name="softmax")
         self.head.build(endpoints["output"].shape)
+        self.auxiliaries = [
+            AUXILIARY_LOSSES[name](self.params) for name in self.params.aux_loss_func
+        ]
+        # A weight, not the optimizer's count: JAX would take that for a constant.
+        self.global_step = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="step"
+        )
         self.raw_loss = keras.metrics.Mean(name="raw_loss")
-        self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        self.accuracy = None
+        if not head_type.compares_utterances:
+            self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         self.built = True
+
+    def _check_frames(self) -> None:
+        """Refuses a pooling whose inputs do not have the same frames."""
+        try:
+            self.network.compute_output_spec(
+                keras.KerasTensor((1, 100, self.feature_dim))
+            )
+        except ValueError:
+            keys = [
+                f"{name} = {value}"
+                for name, value in dataclasses.asdict(self.params).items()
+                if name.endswith(("key_input", "value_input")) and value
+            ]
+            raise InputError(
+                f"{self.params.pooling_type}: key and value differ in their number of "
+                f"frames: {', '.join(keys)}"
+            ) from None
 
     @property
     def endpoint_names(self) -> list[str]:
@@ -102,11 +154,18 @@ class SpeakerNet(keras.Model):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        """The head's loss plus the regularisers; only the former in validation."""
-        step = 0 if self.optimizer is None else self.optimizer.iterations
-        loss, logits = self.head.loss(y_pred, y, step, training)
+        """The loss plus auxiliaries, penalties and regularisers; validation: the loss.
+
+        `raw_loss`, as the original logs it, has the auxiliaries but not the rest.
+        """
+        loss, logits = self.head.loss(y_pred, y, self.global_step, training)
+        if training:
+            for auxiliary in self.auxiliaries:
+                loss = loss + auxiliary.loss(y_pred, y, self.head)
+            self.global_step.assign_add(1)
         self.raw_loss.update_state(loss)
-        self.accuracy.update_state(y, logits)
+        if self.accuracy is not None:
+            self.accuracy.update_state(y, logits)
         return ops.sum([loss, *self.losses]) if training and self.losses else loss
 
     def get_config(self):

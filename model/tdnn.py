@@ -11,7 +11,7 @@ batch normalisation before the ReLU.
     tdnn3   7                  (B, L - 14, 512)
     tdnn4   1                  (B, L - 14, 512)
     tdnn5   1                  (B, L - 14, num_nodes_pooling_layer)
-    pooling all                (B, dim)
+    pooling all                (B, dim), see model/pooling.py
     tdnn6                      (B, 512)
     tdnn7                      (B, num_nodes_last_layer)
 """
@@ -51,7 +51,7 @@ def tdnn(features: keras.KerasTensor, params: Params) -> dict[str, keras.KerasTe
         params.num_nodes_last_layer,
         params,
         use_bn=not params.last_layer_no_bn,
-        use_relu=not params.last_layer_linear,
+        then=None if params.last_layer_linear else "relu",
     )
     if params.feature_norm:
         x = L2Scaling(params.feature_scaling_factor, name="feature_norm")(x)

@@ -81,8 +81,8 @@ def test_broken_files(tmp_path, text, words):
 
 
 def test_overrides(tmp_path):
-    params = load(tmp_path, "seed=7", "optimizer=sgd", "use_nesterov=true")
-    assert (params.seed, params.optimizer, params.use_nesterov) == (7, "sgd", True)
+    params = load(tmp_path, "seed=7", "optimizer=sgd", "feature_norm=false")
+    assert (params.seed, params.optimizer, params.feature_norm) == (7, "sgd", False)
     with pytest.raises(InputError, match="expected key=value"):
         load(tmp_path, "seed")
 
