@@ -270,6 +270,7 @@ class KaldiDataSeqQueue(_SegmentQueue):
         seed: decides the order, the lengths and the starts.
 
     Attributes:
+        data_dir: the data directory.
         shortest: frames of the shortest utterance. If fewer than min_len, it is not
             left out, but shortens the batch it is in.
 
@@ -296,6 +297,7 @@ class KaldiDataSeqQueue(_SegmentQueue):
             )
         super().__init__(info, sampler, num_parallel, max_qsize)
         self._num_batches = sampler.num_batches
+        self.data_dir = data_dir
         self.shortest = sampler.shortest
 
     def __len__(self) -> int:

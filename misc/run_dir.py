@@ -11,6 +11,10 @@
     versions.json   what the run was made with
     events.out.*    TensorBoard's scalars
 
+A folder of the original has `model-N.index` and `model-N.data-*` in place of
+`model-N.keras`, and is taken wherever one of ours is; these files are never written or
+deleted here.
+
 Every file is written under a temporary name, synced and renamed: after a crash each is
 the old one or the new one.
 """
@@ -114,6 +118,12 @@ class RunDir:
         """The path of the model after `step` optimizer steps."""
         return self.file(f"model-{step}{SUFFIX}")
 
+    def is_original(self, step: int) -> bool:
+        """Whether a checkpoint is in the original's files, TensorFlow 1's."""
+        return not os.path.exists(self.model_file(step)) and os.path.exists(
+            self.file(f"model-{step}.index")
+        )
+
     def checkpoints(self) -> list[int]:
         """Steps of the models that are kept, oldest first; empty before the first."""
         try:
@@ -179,6 +189,18 @@ class RunDir:
         except ValueError:
             raise InputError(
                 f"{self.file('valid_loss')}: expected lines 'epoch loss eer'"
+            ) from None
+
+    def learning_rates(self) -> list[float]:
+        """The rate of each epoch so far, and of the next; empty before the first."""
+        try:
+            with open(self.file("learning_rate"), encoding="utf-8") as stream:
+                return [float(line.split()[1]) for line in stream if line.strip()]
+        except FileNotFoundError:
+            return []
+        except (ValueError, IndexError):
+            raise InputError(
+                f"{self.file('learning_rate')}: expected lines 'epoch rate'"
             ) from None
 
     def best_step(self, last: int) -> int | None:

@@ -7,7 +7,6 @@ import numpy as np
 
 from dataset.errors import InputError
 from misc.run_dir import RunDir
-from model.tdnn import CONTEXT
 from model.trainer import load_model
 
 
@@ -46,22 +45,21 @@ class UtteranceEmbedder:
         chunk_size: int = 10000,
         normalize: bool = False,
     ) -> None:
-        if chunk_size < 2 * CONTEXT:
-            raise InputError(f"chunk size {chunk_size}: at least {2 * CONTEXT} frames")
-        run = RunDir(model_dir)
-        model = load_model(run, checkpoint)
-        self.dim = run.number("feature_dim")
+        model = load_model(RunDir(model_dir), checkpoint)
+        self.dim, self.context = model.feature_dim, model.context
+        if chunk_size < 2 * self.context:
+            raise InputError(
+                f"chunk size {chunk_size}: at least {2 * self.context} frames"
+            )
         self.chunk_size = chunk_size
         self.normalize = normalize
-        name = node or model.params.embedding_node
-        if (
-            len(model.network.output.get(name, model.network.output["output"]).shape)
-            > 2
-        ):
+        self._node: keras.Model = model.node(node or model.params.embedding_node)
+        shape = self._node.output.shape
+        if len(shape) != 2 or shape[0] is not None:
             raise InputError(
-                f"node '{name}' has a row a frame; take one after 'pooling'"
+                f"node '{self._node.name}' has no vector for an utterance; take "
+                "'pooling' or one after it"
             )
-        self._node: keras.Model = model.node(name)
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """The embedding, float32 [dim], of features [frames, feature_dim].
@@ -72,8 +70,8 @@ class UtteranceEmbedder:
         frames, dim = features.shape
         if dim != self.dim:
             raise InputError(f"{dim}-dimensional features; the model takes {self.dim}")
-        if frames < CONTEXT:
-            raise InputError(f"{frames} frames; the network needs {CONTEXT}")
+        if frames < self.context:
+            raise InputError(f"{frames} frames; the network needs {self.context}")
         if not np.isfinite(features).all():
             raise InputError("features that are not finite")
         bounds = chunk_bounds(frames, self.chunk_size)

@@ -26,6 +26,10 @@ from model.pair_loss import (
 )
 from model.pooling import POOLINGS
 from model.tdnn import tdnn
+from model.variable_names import freeze
+
+LONG_ENOUGH = 1000
+"""Frames that any network can do with."""
 
 NETWORKS = {"tdnn": tdnn}
 
@@ -73,7 +77,7 @@ class SpeakerNet(keras.Model):
         feature_dim: coefficients per frame.
         num_speakers: classes of the head.
 
-    Input shape: (batch, frames, feature_dim); at least `tdnn.CONTEXT` frames.
+    Input shape: (batch, frames, feature_dim); at least `context` frames.
     Output shape: (batch, num_nodes_last_layer).
 
     `global_step` counts the training steps; margins are annealed by it.
@@ -97,7 +101,7 @@ class SpeakerNet(keras.Model):
         features = keras.Input((None, feature_dim), name="features")
         endpoints = NETWORKS[self.params.network_type](features, self.params)
         self.network = keras.Model(features, endpoints, name=self.params.network_type)
-        self._check_frames()
+        self.context = self._context()
         head_type = LOSSES[self.params.loss_func]
         self.head = head_type(num_speakers, self.params, name="softmax")
         self.head.build(endpoints["output"].shape)
@@ -113,14 +117,21 @@ class SpeakerNet(keras.Model):
         if not head_type.compares_utterances:
             self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         self.built = True
+        freeze(self, self.params.noupdate_var_list)
 
-    def _check_frames(self) -> None:
-        """Refuses a pooling whose inputs do not have the same frames."""
-        try:
-            self.network.compute_output_spec(
-                keras.KerasTensor((1, 100, self.feature_dim))
-            )
-        except ValueError:
+    def _context(self) -> int:
+        """The frames that the network needs at least."""
+
+        def works(frames: int) -> bool:
+            try:
+                self.network.compute_output_spec(
+                    keras.KerasTensor((1, frames, self.feature_dim))
+                )
+            except ValueError:
+                return False
+            return True
+
+        if not works(LONG_ENOUGH):
             keys = [
                 f"{name} = {value}"
                 for name, value in dataclasses.asdict(self.params).items()
@@ -129,7 +140,8 @@ class SpeakerNet(keras.Model):
             raise InputError(
                 f"{self.params.pooling_type}: key and value differ in their number of "
                 f"frames: {', '.join(keys)}"
-            ) from None
+            )
+        return next(filter(works, range(1, LONG_ENOUGH + 1)))
 
     @property
     def endpoint_names(self) -> list[str]:

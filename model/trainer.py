@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterator
 
 import keras
 from tensorboard.summary import Writer
@@ -12,29 +13,17 @@ from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from misc.params import Params
 from misc.run_dir import RunDir
-from model.callbacks import EpochEnd, StepEnd
+from model.callbacks import EpochEnd, StepEnd, save_checkpoint, validate
+from model.optimizer import make_optimizer
 from model.speaker_net import SpeakerNet, check_choices
-from model.tdnn import CONTEXT
+from model.tf1_checkpoint import load_original
+from model.variable_names import copy_weights
 
 _logger = logging.getLogger("train")
 
 
-def make_optimizer(params: Params) -> keras.optimizers.Optimizer:
-    """The optimizer of a configuration; its rate is set at each epoch."""
-    clip = (
-        {"global_clipnorm": params.clip_gradient_norm} if params.clip_gradient else {}
-    )
-    if params.optimizer == "adam":
-        return keras.optimizers.Adam(**clip)
-    if params.optimizer == "momentum":
-        return keras.optimizers.SGD(
-            momentum=params.momentum, nesterov=params.use_nesterov, **clip
-        )
-    return keras.optimizers.SGD(**clip)
-
-
 def load_model(run: RunDir, checkpoint: str = "last") -> SpeakerNet:
-    """The model of a run, with its optimizer.
+    """The model of a run, ours or the original's, with its optimizer.
 
     Args:
         checkpoint: `last`, `-1` (best validation loss) or a number of steps.
@@ -42,7 +31,10 @@ def load_model(run: RunDir, checkpoint: str = "last") -> SpeakerNet:
     Raises:
         InputError: no such checkpoint, or its file cannot be read.
     """
-    path = run.model_file(run.choose_checkpoint(checkpoint))
+    step = run.choose_checkpoint(checkpoint)
+    if run.is_original(step):
+        return load_original(run, step)
+    path = run.model_file(step)
     try:
         return keras.saving.load_model(path)
     except (OSError, ValueError, KeyError) as error:
@@ -58,16 +50,11 @@ class Trainer:
         model_dir: the folder; its `nnet/` is filled.
 
     Raises:
-        InputError: a choice that is in no table, segments too short for the network.
+        InputError: a choice that is in no table.
     """
 
     def __init__(self, params: Params, model_dir: str) -> None:
         check_choices(params)
-        if params.min_segment_len < CONTEXT:
-            raise InputError(
-                f"'min_segment_len' = {params.min_segment_len}: the network needs "
-                f"{CONTEXT} frames"
-            )
         self.params = params
         self.run = RunDir(model_dir)
 
@@ -81,37 +68,104 @@ class Trainer:
     ) -> None:
         """Trains to the end of `num_epochs`, or until the rate or patience is used up.
 
-        A run that goes on gets the batches it would have had.
+        A run that goes on, a training or a fine-tuning, gets the batches it would have
+        had.
 
         Raises:
             InputError: data that cannot be used, nothing to continue, a NaN.
         """
-        keras.utils.set_random_seed(self.params.seed)
-        model = load_model(self.run) if continue_training else None
-        step = int(model.optimizer.iterations) if model else 0
-        valid_queue = self._valid_queue(valid_dir, valid_spklist)
-        with valid_queue, self._train_queue(train_dir, train_spklist, step) as queue:
-            _check_dimension(queue.dim, valid_queue.dim, train_dir, valid_dir)
-            _check_context(valid_queue, valid_dir)
+        if continue_training:
+            model = load_model(self.run)
+        elif self.params.noload_var_list or self.params.noupdate_var_list:
+            raise InputError(
+                "'noload_var_list' and 'noupdate_var_list' are for nnet/finetune.py; "
+                "nnet/train.py starts all weights anew"
+            )
+        else:
+            model = None
+        lists = (train_dir, train_spklist, valid_dir, valid_spklist)
+        with self._open(*lists, model) as (queue, valid_queue):
             if model is None:
+                model = self._new_model(queue, valid_queue)
                 self.run.create(self.params, queue.dim, queue.num_total_speakers)
-                model = self._new_model(queue.dim, queue.num_total_speakers)
-            with contextlib.closing(Writer(self.run.path)) as scalars:
-                callbacks = [
-                    EpochEnd(self.run, self.params, valid_queue, scalars),
-                    StepEnd(self.run, self.params, queue, step, scalars),
-                ]
-                self._fit(model, queue, step, callbacks)
+            else:
+                _check_fits(model, queue, valid_queue)
+            self._fit(model, queue, valid_queue)
 
-    def _new_model(self, feature_dim: int, num_speakers: int) -> SpeakerNet:
-        model = SpeakerNet(self.params, feature_dim, num_speakers)
+    def finetune(
+        self,
+        train_dir: str,
+        train_spklist: str,
+        valid_dir: str,
+        valid_spklist: str,
+        pretrained_dir: str,
+        checkpoint: str = "-1",
+    ) -> None:
+        """Trains on from the weights of another model, by `noload_var_list`.
+
+        The first checkpoint, `model-0`, is what the training starts from; its
+        validation loss is logged.
+
+        Args:
+            pretrained_dir: the folder of a run, ours or the original's.
+            checkpoint: `last`, `-1` (best validation loss) or a number of steps.
+
+        Raises:
+            InputError: as for `train`; a pretrained model that does not fit.
+        """
+        source = load_model(RunDir(pretrained_dir), checkpoint)
+        lists = (train_dir, train_spklist, valid_dir, valid_spklist)
+        with self._open(*lists, None) as (queue, valid_queue):
+            model = self._new_model(queue, valid_queue)
+            number = copy_weights(source, model, self.params.noload_var_list)
+            loss, eer = validate(model, valid_queue, self.params)
+            _logger.info(
+                "%d weights from %s; validation loss %.4f, EER %.2f %%",
+                number,
+                pretrained_dir,
+                loss,
+                100 * eer,
+            )
+            self.run.create(self.params, queue.dim, queue.num_total_speakers)
+            save_checkpoint(model, self.run, self.params.keep_checkpoint_max)
+            self._fit(model, queue, valid_queue)
+
+    @contextlib.contextmanager
+    def _open(
+        self,
+        train_dir: str,
+        train_spklist: str,
+        valid_dir: str,
+        valid_spklist: str,
+        model: SpeakerNet | None,
+    ) -> Iterator[tuple[KaldiDataRandomQueue, KaldiDataSeqQueue]]:
+        """The queues of training and validation, the former at the model's step."""
+        keras.utils.set_random_seed(self.params.seed)
+        step = int(model.optimizer.iterations) if model else 0
+        with (
+            self._valid_queue(valid_dir, valid_spklist) as valid_queue,
+            self._train_queue(train_dir, train_spklist, step) as queue,
+        ):
+            if queue.dim != valid_queue.dim:
+                raise InputError(
+                    f"{train_dir} has {queue.dim}-dimensional features, {valid_dir} "
+                    f"has {valid_queue.dim}"
+                )
+            yield queue, valid_queue
+
+    def _new_model(
+        self, queue: KaldiDataRandomQueue, valid_queue: KaldiDataSeqQueue
+    ) -> SpeakerNet:
+        model = SpeakerNet(self.params, queue.dim, queue.num_total_speakers)
+        _check_fits(model, queue, valid_queue)
         model.compile(optimizer=make_optimizer(self.params), jit_compile=False)
+        model.optimizer.build(model.trainable_variables)
         _logger.info(
             "%s: %d weights, %d features a frame, %d speakers",
             self.params.network_type,
             model.count_params(),
-            feature_dim,
-            num_speakers,
+            model.feature_dim,
+            model.num_speakers,
         )
         return model
 
@@ -119,10 +173,24 @@ class Trainer:
         self,
         model: SpeakerNet,
         queue: KaldiDataRandomQueue,
+        valid_queue: KaldiDataSeqQueue,
+    ) -> None:
+        """Epochs of `num_steps_per_epoch`; the first may be the rest of one."""
+        step = int(model.optimizer.iterations)
+        with contextlib.closing(Writer(self.run.path)) as scalars:
+            callbacks = [
+                EpochEnd(self.run, self.params, valid_queue, scalars),
+                StepEnd(self.run, self.params, queue, step, scalars),
+            ]
+            self._fit_epochs(model, queue, step, callbacks)
+
+    def _fit_epochs(
+        self,
+        model: SpeakerNet,
+        queue: KaldiDataRandomQueue,
         step: int,
         callbacks: list[keras.callbacks.Callback],
     ) -> None:
-        """Epochs of `num_steps_per_epoch`; the first may be the rest of one."""
         per_epoch = self.params.num_steps_per_epoch
         epoch, done = divmod(step, per_epoch)
         feed = _Feed(queue)
@@ -207,17 +275,27 @@ class _Feed:
         return data.with_options(options)
 
 
-def _check_dimension(train: int, valid: int, train_dir: str, valid_dir: str) -> None:
-    if train != valid:
+def _check_fits(
+    model: SpeakerNet, queue: KaldiDataRandomQueue, valid_queue: KaldiDataSeqQueue
+) -> None:
+    """Refuses data whose dimension, speakers or lengths the model cannot take."""
+    if queue.dim != model.feature_dim:
         raise InputError(
-            f"{train_dir} has {train}-dimensional features, {valid_dir} has {valid}"
+            f"{queue.dim}-dimensional features; the model takes {model.feature_dim}"
         )
-
-
-def _check_context(valid_queue: KaldiDataSeqQueue, valid_dir: str) -> None:
-    if valid_queue.shortest < CONTEXT:
+    if queue.num_total_speakers != model.num_speakers:
         raise InputError(
-            f"{valid_dir}/utt2num_frames: the shortest utterance has "
-            f"{valid_queue.shortest} frames; the network needs {CONTEXT}. Leave such "
-            "utterances out (utils/subset_data_dir.sh)"
+            f"{queue.num_total_speakers} speakers in the training list; the model has "
+            f"{model.num_speakers}. nnet/finetune.py trains for other speakers"
+        )
+    if model.params.min_segment_len < model.context:
+        raise InputError(
+            f"'min_segment_len' = {model.params.min_segment_len}: the network needs "
+            f"{model.context} frames"
+        )
+    if valid_queue.shortest < model.context:
+        raise InputError(
+            f"{valid_queue.data_dir}/utt2num_frames: the shortest utterance has "
+            f"{valid_queue.shortest} frames; the network needs {model.context}. Leave "
+            "such utterances out (utils/subset_data_dir.sh)"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import logging
 import os
@@ -9,6 +10,40 @@ import sys
 from collections.abc import Callable
 
 from dataset.errors import InputError
+from misc.params import Params
+from misc.run_dir import RunDir
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """What training and fine-tuning are both told."""
+    parser.add_argument(
+        "-c", "--cont", action="store_true", help="continue the run in its folder"
+    )
+    parser.add_argument("--config", default="", help="the JSON configuration")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a key of the configuration; may be repeated",
+    )
+    parser.add_argument("train_dir", help="data directory for training")
+    parser.add_argument("train_spklist", help="lines `speaker index` of its speakers")
+    parser.add_argument("valid_dir", help="data directory for validation")
+    parser.add_argument("valid_spklist", help="lines `speaker index`, the same indices")
+
+
+def training_params(args: argparse.Namespace, model_dir: str) -> Params:
+    """The configuration of a training: the folder's own if it goes on.
+
+    Raises:
+        InputError: neither --config nor --cont; a configuration that is wrong.
+    """
+    if args.cont:
+        return RunDir(model_dir).params()
+    if not args.config:
+        raise InputError("--config is needed, unless --cont continues a run")
+    return Params.from_json(args.config, args.set)
 
 
 def import_keras_quietly() -> None:

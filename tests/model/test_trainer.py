@@ -153,7 +153,7 @@ def test_embeddings(data, tmp_path):
     ]:
         with pytest.raises(InputError, match=words):
             plain(bad)
-    with pytest.raises(InputError, match="row a frame"):
+    with pytest.raises(InputError, match="no vector for an utterance"):
         UtteranceEmbedder(str(model_dir), node="tdnn4_relu")
 
 

@@ -1,0 +1,41 @@
+"""The optimizers, with the rules of TensorFlow 1, which the original had."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from misc.params import Params
+
+ADAM_EPSILON = 1e-8
+
+
+@keras.saving.register_keras_serializable("tf_kaldi_speaker")
+class Momentum(keras.optimizers.SGD):
+    """SGD with momentum m on the gradients: a = m a + g, w = w - rate a.
+
+    Nesterov's: w = w - rate (g + m a). TensorFlow 1 and PyTorch have it so. Keras' own
+    has the rate of the time in a: there a lower rate slows down only bit by bit.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        rate = ops.cast(learning_rate, variable.dtype)
+        gradient = ops.cast(gradient, variable.dtype)
+        past = self.momentums[self._get_variable_index(variable)]
+        momentum = ops.cast(self.momentum, variable.dtype)
+        past_new = momentum * past + gradient
+        self.assign(past, past_new)
+        step = gradient + momentum * past_new if self.nesterov else past_new
+        self.assign_sub(variable, rate * step)
+
+
+def make_optimizer(params: Params) -> keras.optimizers.Optimizer:
+    """The optimizer of a configuration; its rate is set at each epoch."""
+    clip = (
+        {"global_clipnorm": params.clip_gradient_norm} if params.clip_gradient else {}
+    )
+    if params.optimizer == "adam":
+        return keras.optimizers.Adam(epsilon=ADAM_EPSILON, **clip)
+    if params.optimizer == "momentum":
+        return Momentum(momentum=params.momentum, nesterov=params.use_nesterov, **clip)
+    return keras.optimizers.SGD(**clip)

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Fine-tunes a network. Log: <nnetdir>/log/finetune_nnet.log.
+set -euo pipefail
+
+cmd=run.pl
+continue_training=false
+checkpoint=-1
+overrides=
+
+[ -f ./path.sh ] && . ./path.sh
+. utils/parse_options.sh
+
+if [ $# -ne 7 ]; then
+  echo "Usage: $0 [options] <config> <train-dir> <train-spklist> <valid-dir> <valid-spklist> <pretrain-nnetdir> <nnetdir>" >&2
+  echo "e.g.: $0 --cmd run.pl nnet_conf/tdnn_softmax.json data/train data/train/spklist" \
+    "data/valid data/train/spklist exp/xvector exp/xvector_tuned" >&2
+  echo "Options:" >&2
+  echo "  --cmd <run.pl|queue.pl ...>          # how the job is run" >&2
+  echo "  --continue-training <true|false>     # go on with the run in nnetdir" >&2
+  echo "  --checkpoint <last|-1|step>          # of the pretrained model; -1: best validation loss" >&2
+  echo "  --overrides 'key=value key=value'    # keys that win over the config" >&2
+  exit 100
+fi
+config=$1
+train=$2
+train_spklist=$3
+valid=$4
+valid_spklist=$5
+pretrain=$6
+nnetdir=$7
+
+for file in "$config" "$train/feats.scp" "$train/utt2num_frames" "$train_spklist" \
+  "$valid/feats.scp" "$valid/utt2num_frames" "$valid_spklist" "$pretrain/nnet/checkpoint"; do
+  [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
+done
+
+arguments=(--config "$config" --checkpoint "$checkpoint")
+for override in $overrides; do
+  arguments+=(--set "$override")
+done
+if [ "$continue_training" = true ]; then
+  arguments+=(--cont)
+fi
+mkdir -p "$nnetdir/log"
+$cmd "$nnetdir/log/finetune_nnet.log" \
+  python3 nnet/finetune.py "${arguments[@]}" \
+  "$train" "$train_spklist" "$valid" "$valid_spklist" "$pretrain" "$nnetdir"
