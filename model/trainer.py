@@ -157,6 +157,7 @@ class Trainer:
         self, queue: KaldiDataRandomQueue, valid_queue: KaldiDataSeqQueue
     ) -> SpeakerNet:
         model = SpeakerNet(self.params, queue.dim, queue.num_total_speakers)
+        model.node(self.params.embedding_node)  # now, not at extraction
         _check_fits(model, queue, valid_queue)
         model.compile(optimizer=make_optimizer(self.params), jit_compile=False)
         model.optimizer.build(model.trainable_variables)

@@ -8,6 +8,29 @@ import toy
 from dataset.errors import InputError
 from misc.params import Params
 
+ATTENTION = {
+    "pooling_type": "self_attention",
+    "att_key_input": "tdnn4_relu",
+    "att_key_num_nodes": [8, 6],
+    "att_key_network_type": 3,
+    "att_value_input": "tdnn5_relu",
+}
+SEMIHARD = {
+    "loss_func": "semihard_triplet_loss",
+    "margin": 0.2,
+    "triplet_loss_squared": True,
+}
+MHE = {"aux_loss_func": ["mhe_loss"], "mhe_lambda": 0.01}
+ANGULAR = {
+    "loss_func": "angular_triplet_loss",
+    "margin": 2,
+    "triplet_type": "all",
+    "loss_type": "asoftmax",
+    "batch_type": "end2end",
+    "num_valid_speakers_per_batch": 2,
+    "num_valid_segments_per_speaker": 2,
+}
+
 
 def load(tmp_path, *overrides, **changes):
     return Params.from_json(
@@ -28,8 +51,37 @@ def test_written_json_reads_back_equal(tmp_path):
     assert Params.from_json(str(tmp_path / "again.json")) == params
 
 
+@pytest.mark.parametrize("changes", [ATTENTION, SEMIHARD, MHE, ANGULAR])
+def test_lists_and_defaults_of_a_choice_read_back(tmp_path, changes):
+    params = load(tmp_path, **changes)
+    for key, value in changes.items():
+        assert getattr(params, key) == (
+            tuple(value) if isinstance(value, list) else value
+        )
+    (tmp_path / "again.json").write_text(params.to_json())
+    assert Params.from_json(str(tmp_path / "again.json")) == params
+    assert Params(**json.loads(params.to_json())) == params
+
+
+def test_what_is_off_may_stay(tmp_path):
+    off = {
+        "feature_scaling_factor": 30,  # of feature_norm, false
+        "use_nesterov": False,
+        "noload_var_list": [],
+        "att_value_num_nodes": [],
+        "clip_gradient_norm": 3,
+    }
+    load(tmp_path, **off)
+
+
+def test_lists_are_overridden(tmp_path):
+    params = load(tmp_path, "att_key_num_nodes=[5]", **ATTENTION)
+    assert params.att_key_num_nodes == (5,)
+
+
 def test_comments_are_allowed(tmp_path):
-    assert load(tmp_path, **{"Note": "a", "?momentum": 1}) == load(tmp_path)
+    comments = {"Note": "a", "?momentum": 1, "Another option": "b"}
+    assert load(tmp_path, **comments) == load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +101,30 @@ def test_comments_are_allowed(tmp_path):
         ({"min_segment_len": 99}, "'min_segment_len' = 99 is above"),
         ({"learning_rate": "none.txt"}, "none.txt: No such file"),
         ({"learning_rate": 0}, "'learning_rate': must be above 0"),
+        ({"use_nesterov": True}, "'use_nesterov' has no use with optimizer"),
+        ({"margin": 0.1}, "'margin' has no use with loss_func = \"softmax\""),
+        ({"att_num_heads": 2}, "'att_num_heads' has no use with pooling_type"),
+        ({"att_key_num_nodes": 8}, "'att_key_num_nodes': expected a list, got 8"),
+        (ATTENTION | {"att_key_num_nodes": []}, "expected at least one layer, got []"),
+        (ATTENTION | {"att_key_num_nodes": [8, "9"]}, 'expected int, got "9"'),
+        (ATTENTION | {"att_key_num_nodes": [8, 0]}, "must be at least 1, got 0"),
+        (ATTENTION | {"att_key_network_type": 4}, "must be at most 3, got 4"),
+        (ATTENTION | {"att_key_input": None}, "'att_key_input' is missing: pooling_"),
+        ({"loss_func": "asoftmax", "asoftmax_m": 3}, "one of 1, 2, 4, got 3"),
+        ({"aux_loss_func": ["ring"]}, "one of ring_loss, mhe_loss, got 'ring'"),
+        ({"aux_loss_func": ["mhe_loss"] * 2, "mhe_lambda": 1}, "is given twice"),
+        ({"aux_loss_func": ["ring_loss"]}, "'ring_loss_init' is missing: aux_loss"),
+        ({"mhe_lambda": 0.1}, "'mhe_lambda' has no use with aux_loss_func = []"),
+        (SEMIHARD | {"num_segments_per_speaker": 1}, "semihard_triplet_loss compares"),
+        (SEMIHARD | MHE, "mhe_loss needs an output layer"),
+        (ANGULAR | {"batch_type": "softmax"}, "expected end2end"),
+        (ANGULAR | {"margin": 0.3}, "'margin': loss_type = asoftmax takes 1, 2 or 4"),
+        (
+            {"batch_type": "end2end"},
+            "'num_valid_speakers_per_batch' is missing: batch_type",
+        ),
+        ({"spk_loss_type": "softmax"}, "'spk_loss_type' belongs to multitask training"),
+        ({"phone_dim": "512"}, "'phone_dim': expected int, got \"512\""),
         ({"weight_l2_regularizer": float("nan")}, "must be at least 0"),
     ],
 )

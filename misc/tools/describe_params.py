@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Prints docs/configuration.md: one table of the keys of a configuration.
+
+usage: describe_params.py > docs/configuration.md
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+sys.path.insert(0, ROOT)
+
+from misc import params  # noqa: E402
+from misc.config_keys import entry_types, is_list  # noqa: E402
+
+HEAD = """# The configuration: keys of the JSON files
+
+Made by `misc/tools/describe_params.py` from `misc/params.py`; change it there.
+
+A configuration is one flat JSON object under the original's names. Everything in it
+is checked before anything starts: unknown keys (with the nearest name), types, ranges,
+keys that belong to another choice, combinations that cannot be. `Note`,
+`Another option` and keys that begin with `?` are comments. `--set key=value` overrides
+a key, as in `--set amsoftmax_m=0.25` or `--set 'att_key_num_nodes=[500,500]'`.
+
+"Belongs to" names the choice that a key is for: there it must be given unless it has a
+default, with another choice it is refused. False and `[]` are fine anywhere.
+
+| key | type | default | allowed | belongs to | what it is |
+|---|---|---|---|---|---|
+"""
+TAIL = """
+The original's multitask training (speakers and phones, `egs/fisher/v3`) is not part of
+this project. Its keys are known, and a configuration that has one is refused:
+"""
+
+
+def rows() -> Iterator[str]:
+    """The lines of the table, a title before each group."""
+    groups = _groups()
+    for name, field in params.FIELDS.items():
+        if name in groups:
+            yield f"| **{groups[name]}** | | | | | |"
+        limits = field.metadata
+        used_if = limits["used_if"]
+        cells = (
+            f"`{name}`",
+            _type(params.TYPES[name]),
+            _default(field.default, limits["required"]),
+            _allowed(limits),
+            f"`{used_if[0]}` = {', '.join(map(_json, used_if[1:]))}" if used_if else "",
+            limits["help"],
+        )
+        yield "| " + " | ".join(cells) + " |"
+
+
+def _groups() -> dict[str, str]:
+    """First key of each group -> the comment above it in the source."""
+    with open(params.__file__, encoding="utf-8") as stream:
+        found = re.findall(r"^    # (.+)\n    (\w+):", stream.read(), re.M)
+    return {key: title for title, key in found}
+
+
+def _type(kind: object) -> str:
+    names = [t.__name__ for t in entry_types(kind) if t is not type(None)]
+    text = " or ".join({"str": "string"}.get(name, name) for name in names)
+    return f"list of {text}" if is_list(kind) else text
+
+
+def _default(default: object, required: bool) -> str:
+    if required:
+        return "must be given"
+    return "none" if default is None else _json(default)
+
+
+def _allowed(limits: Mapping[str, Any]) -> str:
+    if limits["choices"]:
+        return ", ".join(map(str, limits["choices"]))
+    low, high, above = limits["low"], limits["high"], limits["above"]
+    parts = [f"> {above:g}"] if above is not None else []
+    parts += [f"≥ {low:g}"] if low is not None else []
+    parts += [f"≤ {high:g}"] if high is not None else []
+    return ", ".join(parts)
+
+
+def _json(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "[]" if value == () else str(value)
+
+
+def main() -> None:
+    """Writes the page to stdout."""
+    sys.stdout.write(HEAD)
+    for row in rows():
+        print(row)
+    print(TAIL.rstrip())
+    print(", ".join(f"`{key}`" for key in params.MULTITASK) + ".")
+
+
+if __name__ == "__main__":
+    main()
