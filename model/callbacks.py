@@ -85,7 +85,7 @@ def speaker_groups(
     for speaker in np.unique(labels):
         own = rng.permutation(np.flatnonzero(labels == speaker))
         number = len(own) // num_segments
-        shares.append(list(own[: number * num_segments].reshape(number, -1)))
+        shares.append(list(own[: number * num_segments].reshape(-1, num_segments)))
     groups = []
     while sum(map(bool, shares)) >= num_speakers:
         # Those who have most left come first: then few are left over.
