@@ -23,18 +23,24 @@ def chunk_bounds(num_frames: int, chunk_size: int) -> list[tuple[int, int]]:
 
 
 class UtteranceEmbedder:
-    """The embeddings of a model, utterance by utterance.
+    """What a model gives for an utterance at one of its endpoints.
+
+    After the pooling that is a vector, an embedding; before it a matrix with a row for
+    each frame (`attention_weights`: for each head), computed from the whole utterance.
 
     Args:
-        model_dir: the folder of a run.
+        model_dir: the folder of a run, ours or the original's.
         node: an endpoint of the network; empty: the configuration's embedding_node.
         checkpoint: `last`, `-1` (best validation loss) or a number of steps.
         chunk_size: frames; longer utterances are cut into half-overlapping chunks
             whose embeddings are averaged, weighted by their length.
         normalize: divide each chunk's and the final embedding by its length.
 
+    Attributes:
+        kind: `vector` or `matrix`.
+
     Raises:
-        InputError: no such model, checkpoint or endpoint.
+        InputError: no such model, checkpoint or endpoint; frames to be normalised.
     """
 
     def __init__(
@@ -55,14 +61,18 @@ class UtteranceEmbedder:
         self.normalize = normalize
         self._node: keras.Model = model.node(node or model.params.embedding_node)
         shape = self._node.output.shape
-        if len(shape) != 2 or shape[0] is not None:
+        self.kind = "vector" if len(shape) == 2 else "matrix"
+        if shape[0] is not None:
+            raise InputError(f"node '{self._node.name}' does not depend on the input")
+        if normalize and self.kind == "matrix":
             raise InputError(
-                f"node '{self._node.name}' has no vector for an utterance; take "
-                "'pooling' or one after it"
+                f"node '{self._node.name}' has a row a frame: nothing to normalise"
             )
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """The embedding, float32 [dim], of features [frames, feature_dim].
+
+        Before the pooling: float32 [rows, channels].
 
         Raises:
             InputError: a wrong dimension, too few frames, values not finite.
@@ -74,6 +84,8 @@ class UtteranceEmbedder:
             raise InputError(f"{frames} frames; the network needs {self.context}")
         if not np.isfinite(features).all():
             raise InputError("features that are not finite")
+        if self.kind == "matrix":
+            return self._run(features)
         bounds = chunk_bounds(frames, self.chunk_size)
         chunks = [self._embed(features[begin:end]) for begin, end in bounds]
         lengths = [end - begin for begin, end in bounds]
@@ -81,9 +93,11 @@ class UtteranceEmbedder:
         return self._scaled(embedding).astype(np.float32)
 
     def _embed(self, features: np.ndarray) -> np.ndarray:
+        return self._scaled(self._run(features).astype(np.float64))
+
+    def _run(self, features: np.ndarray) -> np.ndarray:
         batch = np.ascontiguousarray(features[None], dtype=np.float32)
-        embedding = np.asarray(self._node.predict_on_batch(batch))[0]
-        return self._scaled(embedding.astype(np.float64))
+        return np.asarray(self._node.predict_on_batch(batch))[0]
 
     def _scaled(self, embedding: np.ndarray) -> np.ndarray:
         if not self.normalize:

@@ -24,9 +24,6 @@ from misc.params import Params
 from model.common import L2Scaling, affine_block
 from model.pooling import POOLINGS
 
-CONTEXT = 15
-"""Frames that one output frame sees: shorter utterances have no embedding."""
-
 EMBEDDING_UNITS = 512
 
 

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the embedding of each utterance of a feature table."""
+"""Writes the embedding of each utterance of a feature table.
+
+At an endpoint before the pooling it writes a matrix for each utterance."""
 
 from __future__ import annotations
 
@@ -57,7 +59,7 @@ def main() -> int:
     done = failed = 0
     with (
         SequentialReader(args.rspecifier, "matrix") as reader,
-        TableWriter(args.wspecifier, "vector") as writer,
+        TableWriter(args.wspecifier, embed.kind) as writer,
     ):
         for utterance, features in reader:
             try:

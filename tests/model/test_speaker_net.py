@@ -10,7 +10,6 @@ import toy
 from dataset.errors import InputError
 from misc.params import Params
 from model.speaker_net import SpeakerNet
-from model.tdnn import CONTEXT
 
 RNG = np.random.default_rng(0)
 
@@ -21,15 +20,22 @@ def make_params(tmp_path, **changes):
 
 @pytest.fixture
 def net(tmp_path):
-    net = SpeakerNet(make_params(tmp_path), feature_dim=5, num_speakers=6)
-    for weight in net.weights:  # moving averages too: zeros and ones hide errors
+    return random_net(make_params(tmp_path))
+
+
+def random_net(params):
+    net = SpeakerNet(params, feature_dim=5, num_speakers=6)
+    for weight in net.network.weights:  # zeros and ones hide errors
         weight.assign(RNG.uniform(0.1, 0.6, weight.shape) * 0.3 + 0.1)
+        if weight.name in ("bias", "beta"):  # both signs before the ReLUs
+            weight.assign(RNG.normal(size=weight.shape))
     return net
 
 
 def numpy_forward(net, x):
     """All endpoints for one utterance x (frames, dim), in float64."""
-    w = {weight.path: np.asarray(weight, np.float64) for weight in net.weights}
+    params = net.params
+    w = {weight.path: np.asarray(weight, np.float64) for weight in net.network.weights}
     out = {}
     for name in ("tdnn1", "tdnn2", "tdnn3", "tdnn4", "tdnn5", None, "tdnn6", "tdnn7"):
         if name is None:
@@ -45,21 +51,40 @@ def numpy_forward(net, x):
         else:
             x = x @ kernel + bias
         out[f"{name}_{kind}"] = x
-        gamma, beta, mean, variance = (
-            w[f"{name}_bn/{part}"]
-            for part in ("gamma", "beta", "moving_mean", "moving_variance")
-        )
-        x = out[f"{name}_bn"] = (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
-        if name != "tdnn7":  # linear here
-            x = out[f"{name}_relu"] = np.maximum(x, 0)
+        if name != "tdnn7" or not params.last_layer_no_bn:
+            gamma, beta, mean, variance = (
+                w[f"{name}_bn/{part}"]
+                for part in ("gamma", "beta", "moving_mean", "moving_variance")
+            )
+            x = (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+            out[f"{name}_bn"] = x
+        if name != "tdnn7" or not params.last_layer_linear:
+            slope = {"relu": 0.0, "lrelu": 0.2}.get(params.network_relu_type)
+            if slope is None:
+                slope = w[f"{name}_relu/alpha"].reshape(-1)
+            x = out[f"{name}_relu"] = np.where(x > 0, x, slope * x)
+    if params.feature_norm:
+        x = params.feature_scaling_factor * x / np.linalg.norm(x)
     out["output"] = x
     return out
 
 
-def test_every_endpoint_equals_a_numpy_forward(net):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"network_relu_type": "prelu", "last_layer_linear": False},
+        {"network_relu_type": "lrelu", "last_layer_no_bn": True},
+        {"last_layer_no_bn": True, "last_layer_linear": False},
+        {"feature_norm": True, "feature_scaling_factor": 30},
+        {"num_nodes_frame_layers": 7, "num_nodes_last_layer": 3},
+    ],
+)
+def test_every_endpoint_equals_a_numpy_forward(tmp_path, changes):
+    net = random_net(make_params(tmp_path, **changes))
     x = RNG.normal(size=(23, 5))
     expected = numpy_forward(net, x)
-    assert set(net.endpoint_names) == set(expected)
+    assert net.endpoint_names == list(expected)
     got = net.network(x[None].astype(np.float32), training=False)
     for name, value in expected.items():
         scale = abs(value).max()
@@ -70,7 +95,8 @@ def test_every_endpoint_equals_a_numpy_forward(net):
 
 def test_context(net):
     assert net.node("tdnn5_relu").output.shape[1] is None
-    one = net.network(np.zeros((1, CONTEXT, 5), np.float32))["tdnn5_relu"]
+    assert net.context == 15
+    one = net.network(np.zeros((1, 15, 5), np.float32))["tdnn5_relu"]
     assert one.shape[1] == 1
 
 

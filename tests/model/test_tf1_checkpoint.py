@@ -185,7 +185,7 @@ def test_without_slots_or_small_files(tmp_path):
 def test_a_cluster_table_is_no_embedding(tmp_path):
     keys = KEYS | VLAD
     folder = write_folder(tmp_path / "run", keys, original_values(keys, tmp_path))
-    with pytest.raises(InputError, match="'vlad_centers' has no vector for an utt"):
+    with pytest.raises(InputError, match="'vlad_centers' does not depend on the in"):
         UtteranceEmbedder(str(folder), node="vlad_centers")
 
 

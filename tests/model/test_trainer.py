@@ -13,6 +13,7 @@ import toy
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dataset.errors import InputError
+from dataset.kaldi_table import SequentialReader
 from misc.params import Params
 from misc.run_dir import RunDir
 from model.embedder import UtteranceEmbedder, chunk_bounds
@@ -153,8 +154,12 @@ def test_embeddings(data, tmp_path):
     ]:
         with pytest.raises(InputError, match=words):
             plain(bad)
-    with pytest.raises(InputError, match="no vector for an utterance"):
-        UtteranceEmbedder(str(model_dir), node="tdnn4_relu")
+    frames = UtteranceEmbedder(str(model_dir), node="tdnn4_relu", chunk_size=40)
+    assert frames.kind == "matrix" and plain.kind == "vector"
+    expected = load_model(RunDir(str(model_dir))).node("tdnn4_relu")(x[None])[0]
+    np.testing.assert_allclose(frames(x), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match="nothing to normalise"):
+        UtteranceEmbedder(str(model_dir), node="tdnn4_relu", normalize=True)
 
 
 def test_programs(data, tmp_path):
@@ -175,6 +180,12 @@ def test_programs(data, tmp_path):
     enough = [name for name, length in lengths.items() if int(length) >= 45]
     assert [line.split()[0] for line in out.read_text().splitlines()] == enough
     assert f"of {len(enough)} utterances, {24 - len(enough)} skipped" in done.stderr
+
+    done = _run("extract.py", "--node", "tdnn3_bn", model_dir, feats, f"ark,t:{out}")
+    assert done.returncode == 0, done.stderr
+    with SequentialReader(f"ark:{out}", "matrix") as reader:
+        shapes = {name: matrix.shape for name, matrix in reader}
+    assert shapes == {name: (int(n) - 14, 16) for name, n in lengths.items()}
 
     config.write_text(json.dumps(toy.CONFIG | {"num_epoch": 1}))
     done = _run("train.py", "--config", config, *lists, model_dir)
