@@ -66,6 +66,14 @@ def _write_matrix(
     )
 
 
+def _read_double_matrix(stream: Stream) -> np.ndarray:
+    return kaldi_objects.read_matrix(stream).astype(np.float64)
+
+
+def _write_double_matrix(stream: Stream, value: np.ndarray, binary: bool) -> None:
+    kaldi_objects.write_matrix(stream, np.asarray(value, np.float64), binary)
+
+
 def _read_vector(stream: Stream) -> np.ndarray:
     return to_single(kaldi_objects.read_vector(stream))
 
@@ -88,6 +96,7 @@ def _write_wave(stream: Stream, value: Any, binary: bool) -> None:
 
 _KINDS = {
     "matrix": _Kind(_read_matrix, _write_matrix),
+    "double_matrix": _Kind(_read_double_matrix, _write_double_matrix),
     "vector": _Kind(_read_vector, _write_vector),
     "int_vector": _Kind(kaldi_objects.read_int_vector, kaldi_objects.write_int_vector),
     "int": _Kind(kaldi_objects.read_int, kaldi_objects.write_int),

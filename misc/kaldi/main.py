@@ -28,6 +28,16 @@ MODULES: dict[str, tuple[str, ...]] = {
         "feat-to-len",
         "feat-to-dim",
     ),
+    "misc.kaldi.cmvn_commands": (
+        "compute-cmvn-stats",
+        "apply-cmvn",
+    ),
+    "misc.kaldi.matrix_commands": (
+        "copy-matrix",
+        "select-feats",
+        "paste-feats",
+        "subset-feats",
+    ),
     "misc.kaldi.wav_commands": (
         "extract-segments",
         "wav-copy",
