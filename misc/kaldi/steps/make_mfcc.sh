@@ -1,20 +1,25 @@
 #!/usr/bin/env bash
-# Computes the MFCC of a data directory: feats.scp, and if wanted frames and durations.
+# Computes the features of a data directory: feats.scp, and if wanted frames and durations.
+# The name says which: make_mfcc.sh, and its link make_fbank.sh.
 set -euo pipefail
+
+kind=$(basename "$0" .sh)
+kind=${kind#make_}
 
 nj=4
 cmd=run.pl
-mfcc_config=conf/mfcc.conf
+# shellcheck disable=SC2034 # taken as ${kind}_config
+mfcc_config=conf/mfcc.conf fbank_config=conf/fbank.conf
 compress=true
 write_utt2num_frames=true
 write_utt2dur=true
 
-help_message="Usage: $0 [options] <data-dir> [<log-dir> [<mfcc-dir>]]
-e.g.: $0 --nj 8 data/train exp/make_mfcc data/mfcc
+help_message="Usage: $0 [options] <data-dir> [<log-dir> [<feature-dir>]]
+e.g.: $0 --nj 8 data/train exp/make_$kind data/$kind
 Options:
   --nj <n>                              # jobs
   --cmd <run.pl|queue.pl ...>           # how the jobs are run
-  --mfcc-config <file>                  # options of compute-mfcc-feats
+  --$kind-config <file>                 # options of compute-$kind-feats
   --compress <true|false>               # one byte a number
   --write-utt2num-frames <true|false>
   --write-utt2dur <true|false>"
@@ -30,16 +35,18 @@ if ! [[ $nj =~ ^[1-9][0-9]*$ ]]; then
   echo "$0: --nj: expected a number above zero, got '$nj'" >&2
   exit 1
 fi
+config=${kind}_config
+config=${!config}
 data=$1
 logdir=${2:-$data/log}
-mfccdir=${3:-$data/data}
+featdir=${3:-$data/data}
 name=$(basename "$data")
 
-for file in "$data/wav.scp" "$data/utt2spk" "$mfcc_config"; do
+for file in "$data/wav.scp" "$data/utt2spk" "$config"; do
   [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
 done
-mkdir -p "$mfccdir" "$logdir"
-mfccdir=$(cd "$mfccdir" && pwd)
+mkdir -p "$featdir" "$logdir"
+featdir=$(cd "$featdir" && pwd)
 
 source=wav
 [ ! -f "$data/segments" ] || source=segments
@@ -64,25 +71,25 @@ if [ -f "$data/feats.scp" ]; then
   mkdir -p "$data/.backup"
   mv "$data/feats.scp" "$data/.backup/"
 fi
-mfcc=(compute-mfcc-feats)
+compute=("compute-$kind-feats")
 if [ "$write_utt2dur" = true ]; then
-  mfcc+=("--write-utt2dur=ark,t:$logdir/utt2dur_$name.JOB")
+  compute+=("--write-utt2dur=ark,t:$logdir/utt2dur_$name.JOB")
 fi
-mfcc+=(--verbose=2 "--config=$mfcc_config")
+compute+=(--verbose=2 "--config=$config")
 copy=(copy-feats)
 if [ "$write_utt2num_frames" = true ]; then
   copy+=("--write-num-frames=ark,t:$logdir/utt2num_frames_$name.JOB")
 fi
 copy+=("--compress=$compress" ark:-
-  "ark,scp:$mfccdir/raw_mfcc_$name.JOB.ark,$mfccdir/raw_mfcc_$name.JOB.scp")
-log=$logdir/make_mfcc_$name.JOB.log
+  "ark,scp:$featdir/raw_${kind}_$name.JOB.ark,$featdir/raw_${kind}_$name.JOB.scp")
+log=$logdir/make_${kind}_$name.JOB.log
 if [ $source = wav ]; then
   $cmd JOB=1:"$nj" "$log" \
-    "${mfcc[@]}" "scp,p:$logdir/wav_$name.JOB.scp" ark:- \| "${copy[@]}"
+    "${compute[@]}" "scp,p:$logdir/wav_$name.JOB.scp" ark:- \| "${copy[@]}"
 else
   $cmd JOB=1:"$nj" "$log" \
     extract-segments "scp,p:$data/wav.scp" "$logdir/segments_$name.JOB.scp" ark:- \| \
-    "${mfcc[@]}" ark:- ark:- \| "${copy[@]}"
+    "${compute[@]}" ark:- ark:- \| "${copy[@]}"
 fi
 
 gather() { # gather <parts with JOB in their name> <table>: the parts as one table
@@ -91,7 +98,7 @@ gather() { # gather <parts with JOB in their name> <table>: the parts as one tab
   done >"$2.tmp"
   mv "$2.tmp" "$2"
 }
-gather "$mfccdir/raw_mfcc_$name.JOB.scp" "$data/feats.scp"
+gather "$featdir/raw_${kind}_$name.JOB.scp" "$data/feats.scp"
 if [ "$write_utt2num_frames" = true ]; then
   gather "$logdir/utt2num_frames_$name.JOB" "$data/utt2num_frames"
 fi

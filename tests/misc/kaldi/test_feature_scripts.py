@@ -102,6 +102,19 @@ def test_mfcc_of_good_data(run, make_data):
     ]
 
 
+def test_fbank_by_the_other_name(run, make_data, tmp_path):
+    data = make_data(GOOD)
+    (tmp_path / "fbank.conf").write_text("--num-mel-bins=40\n--dither=0\n")
+    script = MFCC.replace("mfcc", "fbank")
+    run(f"{script} --nj 2 --compress false data exp/log fbank")
+    feats = values(data / "feats.scp")
+    assert {value.shape[1] for value in feats.values()} == {40}
+    assert (data / "../fbank/raw_fbank_data.2.ark").exists()
+    done = run("steps/make_fbank.sh", 1)
+    assert "--fbank-config <file>" in done.stderr
+    assert "mfcc" not in done.stderr
+
+
 def test_tables_not_asked_for_are_not_made(run, make_data):
     data = make_data(GOOD)
     run(f"{MFCC} --nj 1 --write-utt2dur false --write-utt2num-frames false data")

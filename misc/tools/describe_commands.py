@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Prints docs/kaldi_commands.md: the usage texts of the embedded commands.
+
+usage: describe_commands.py > docs/kaldi_commands.md
+"""
+
+# ruff: noqa: E501  (a table's row is a line)
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+sys.path.insert(0, ROOT)
+
+from misc.kaldi.command import COMMANDS, usage_text  # noqa: E402
+from misc.kaldi.main import MODULES  # noqa: E402
+
+SCRIPTS = (
+    "steps/make_mfcc.sh",
+    "steps/make_fbank.sh",
+    "sid/compute_vad_decision.sh",
+    "local/nnet3/xvector/prepare_feats_for_egs.sh",
+)
+HEAD = """# Kaldi's commands, embedded
+
+Made by `misc/tools/describe_commands.py` from the commands themselves.
+
+With these a recipe runs without Kaldi. Programs are in `misc/kaldi/bin`, scripts under
+`misc/kaldi/utils`, `steps`, `sid` and `local`; names, options, defaults, files and numbers
+are Kaldi 5.5's. Every program also takes `--config=file`, `--print-args`, `--verbose` and
+`--help`. Exit status: 0 done, 1 wrong number of arguments or nothing done, 255 an error.
+
+## Departures from Kaldi
+
+| what | Kaldi | here |
+|---|---|---|
+| dither | anew for each frame, another in each run | once for the waveform, from `--seed` and the key: the same in each run |
+| MFCC, filterbanks | `--vtln-*`, `--htk-compat` | not there |
+| a command in a pipe fails | a warning | the reading ends with an error: a cut-off stream is not a short one |
+| `wav.scp` entry | what `sox` or `sph2pipe` make of it | `flac`, `sox`, `cat`, `wav-*` pipelines run inside the process; other pipelines go to the shell; a bare file may be FLAC, Ogg and other formats |
+| `wav-reverberate` without `--shift-output` | the tail repeats the beginning | the tail of the room |
+| `fix_data_dir.sh` | keeps an utterance without VAD, which validation refuses | leaves it out |
+| `apply-cmvn` with statistics by utterance that are wrong | ends | that utterance is left out, counted and warned of |
+| `augment_data_dir.py`, `reverberate_data_dir.py` | choices depend on the whole directory | on (seed, recording, copy) |
+| `run.pl` | Perl | Python; the same options, logs and exit status |
+| a full disk | a part of a file stays under its name | single files are written whole or not at all; archives end with an error |
+
+"""
+
+
+def pages() -> Iterator[str]:
+    """A section for each command, in the order of misc/kaldi/main.py; then scripts."""
+    for module, names in MODULES.items():
+        importlib.import_module(module)
+        for name in names:
+            yield _section(name, usage_text(COMMANDS[name]))
+    for path in SCRIPTS:
+        done = subprocess.run(
+            [os.path.join(ROOT, "misc/kaldi", path)],
+            cwd=os.path.join(ROOT, "misc/kaldi"),
+            capture_output=True,
+            text=True,
+        )
+        name = os.path.basename(path)
+        text = done.stderr.replace(os.path.join(ROOT, "misc/kaldi") + os.sep, "")
+        yield _section(name, text)
+
+
+def _section(name: str, text: str) -> str:
+    return f"## {name}\n\n```\n{text.strip()}\n```\n\n"
+
+
+def main() -> None:
+    """Writes the page to stdout."""
+    sys.stdout.write(HEAD)
+    sys.stdout.write("".join(pages()).rstrip() + "\n")
+
+
+if __name__ == "__main__":
+    main()
