@@ -242,12 +242,15 @@ class Params:
                 object.__setattr__(self, name, tuple(getattr(self, name) or ()))
 
     @classmethod
-    def from_json(cls, path: str, overrides: Sequence[str] = ()) -> Params:
+    def from_json(
+        cls, path: str, overrides: Sequence[str] = (), read_rates: bool = True
+    ) -> Params:
         """Reads a configuration and checks it whole.
 
         Args:
             path: the JSON file. A file named by `learning_rate` is sought beside it.
             overrides: `key=value` texts that win over the file.
+            read_rates: check the file named by `learning_rate`, too.
 
         Raises:
             InputError: listing everything that is wrong, not only the first fault.
@@ -268,7 +271,8 @@ class Params:
         if isinstance(params.learning_rate, str):
             beside = os.path.join(os.path.dirname(path), params.learning_rate)
             params = dataclasses.replace(params, learning_rate=beside)
-            params.learning_rate_list()
+            if read_rates:
+                params.learning_rate_list()
         return params
 
     def to_json(self) -> str:

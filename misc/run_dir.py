@@ -5,7 +5,7 @@
     num_speakers    classes of the head
     model-N.keras   the model after N optimizer steps
     checkpoint      which of them is the last, and which are kept
-    learning_rate   lines `epoch rate`, epoch 0 first
+    learning_rate   lines `epoch rate`, epoch 0 first; a run that goes on keeps to them
     learning_rate_list   a copy of the file of rates, where the configuration names one
     valid_loss      lines `epoch loss eer`, one for each finished epoch
     versions.json   what the run was made with
@@ -28,7 +28,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dataset.errors import InputError
 from misc.params import Params
@@ -95,8 +95,11 @@ class RunDir:
         write_text(self.file("config.json"), params.to_json())
 
     def params(self) -> Params:
-        """The configuration that the run was started with."""
-        return Params.from_json(self.file("config.json"))
+        """The configuration that the run was started with.
+
+        The original may have left a file of rates elsewhere: only training asks for it.
+        """
+        return Params.from_json(self.file("config.json"), read_rates=False)
 
     def number(self, name: str) -> int:
         """The content of `feature_dim` or `num_speakers`.
@@ -164,18 +167,22 @@ class RunDir:
         if not steps:
             raise InputError(f"{self.path}: no checkpoint; is this a model folder?")
         if which == "last":
-            return steps[-1]
+            return self._kept(steps[-1], steps)
         if which == "-1":
             best = self.best_step(steps[-1])
-            return steps[-1] if best is None else self._listed(best, steps)
+            return self._kept(steps[-1] if best is None else best, steps)
         if not which.isdigit():
             raise InputError(f"checkpoint '{which}': expected last, -1 or a number")
-        return self._listed(int(which), steps)
+        return self._kept(int(which), steps)
 
-    def _listed(self, step: int, steps: list[int]) -> int:
-        if step not in steps:
-            known = ", ".join(str(s) for s in steps)
-            raise InputError(f"{self.path}: no checkpoint {step}; there are: {known}")
+    def _kept(self, step: int, steps: list[int]) -> int:
+        """The step, if its file is there; a resumed original does not list them all."""
+        if not os.path.exists(self.model_file(step)) and not self.is_original(step):
+            listed = ", ".join(str(s) for s in steps)
+            raise InputError(
+                f"{self.path}: neither model-{step}{SUFFIX} nor model-{step}.index is "
+                f"there; 'checkpoint' lists {listed}"
+            )
         return step
 
     def valid_losses(self) -> list[tuple[float, float]]:
@@ -222,13 +229,21 @@ class RunDir:
         write_text(self.file("learning_rate"), "".join(lines))
 
 
-def halving_rates(first: float, losses: list[float], patience: int) -> list[float]:
+def halving_rates(
+    first: float, losses: list[float], patience: int, recorded: Sequence[float] = ()
+) -> list[float]:
     """Learning rates of the epochs so far and of the next, from the validation losses.
 
     The original's rule: after `patience` epochs without a better loss the rate is
-    halved, and the count goes on two epochs later.
+    halved, and the count goes on two epochs later. Rates that are recorded, with eight
+    decimals, win where they differ: the original may have come to them otherwise.
     """
-    rates, best, best_epoch = [first], float("inf"), 0
+
+    def at(epoch: int, rate: float) -> float:
+        differs = epoch < len(recorded) and abs(recorded[epoch] - rate) > 1e-8
+        return recorded[epoch] if differs else rate
+
+    rates, best, best_epoch = [at(0, first)], float("inf"), 0
     for epoch, loss in enumerate(losses):
         rate = rates[-1]
         if loss < best:
@@ -236,7 +251,7 @@ def halving_rates(first: float, losses: list[float], patience: int) -> list[floa
         elif epoch - best_epoch >= patience:
             rate /= 2
             best_epoch += 2
-        rates.append(rate)
+        rates.append(at(epoch + 1, rate))
     return rates
 
 

@@ -128,15 +128,15 @@ class EpochEnd(keras.callbacks.Callback):
         self.valid_queue = valid_queue
 
     def on_epoch_begin(self, epoch, logs=None):
-        losses = [loss for loss, _ in self.run.valid_losses()]
-        self.model.optimizer.learning_rate = self._rates(losses)[epoch]
+        losses = [loss for loss, _ in self.run.valid_losses()[:epoch]]
+        self.model.optimizer.learning_rate = self._rates(epoch, losses)[epoch]
 
     def on_epoch_end(self, epoch, logs=None):
         started = time.monotonic()
         loss, eer = validate(self.model, self.valid_queue, self.config)
         history = [*self.run.valid_losses()[:epoch], (loss, eer)]
         losses = [value for value, _ in history]
-        rates = self._rates(losses)
+        rates = self._rates(epoch, losses)
         self.run.write_progress(history, rates[: epoch + 2])
         save_checkpoint(self.model, self.run, self.config.keep_checkpoint_max)
         step = int(self.model.optimizer.iterations)
@@ -158,12 +158,15 @@ class EpochEnd(keras.callbacks.Callback):
         elif epoch - best_epoch >= self.config.early_stop_epochs:
             self._stop(f"no better validation loss since epoch {best_epoch}")
 
-    def _rates(self, losses: list[float]) -> list[float]:
+    def _rates(self, epoch: int, losses: list[float]) -> list[float]:
         listed = self.config.learning_rate_list()
         if listed is not None:
             return listed
         return halving_rates(
-            float(self.config.learning_rate), losses, self.config.reduce_lr_epochs
+            float(self.config.learning_rate),
+            losses,
+            self.config.reduce_lr_epochs,
+            self.run.learning_rates()[: epoch + 1],
         )
 
     def _stop(self, why: str) -> None:

@@ -9,6 +9,7 @@ Adam's second, `<variable>/optimizer_1`; Adam's powers follow from the step.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 
@@ -24,6 +25,8 @@ from model.variable_names import original_names
 KERNEL = "softmax/output/kernel"
 SLOT = re.compile(r".+/optimizer(_1)?")
 POWERS = {"beta1_power", "beta2_power"}
+
+_logger = logging.getLogger("train")
 
 
 def load_original(run: RunDir, step: int) -> SpeakerNet:
@@ -42,8 +45,16 @@ def load_original(run: RunDir, step: int) -> SpeakerNet:
     _assign(original_names(net), variables, path)
     net.compile(optimizer=make_optimizer(net.params), jit_compile=False)
     net.optimizer.build(net.trainable_variables)
-    if slots and _slots(net):  # a model made to be passed on may have none
+    kind = "adam" if values.keys() & POWERS else "momentum"
+    if slots and kind == net.params.optimizer:
         _assign(_slots(net), slots, path)
+    elif slots:  # none at all: plain SGD, or a model made to be passed on
+        _logger.info(
+            "%s: its %s is left out, as the optimizer is now %s",
+            path,
+            kind,
+            net.params.optimizer,
+        )
     net.optimizer.iterations.assign(step)
     net.global_step.assign(step)
     return net

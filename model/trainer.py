@@ -76,6 +76,7 @@ class Trainer:
         """
         if continue_training:
             model = load_model(self.run)
+            _check_history(self.run, self.params, int(model.optimizer.iterations))
         elif self.params.noload_var_list or self.params.noupdate_var_list:
             raise InputError(
                 "'noload_var_list' and 'noupdate_var_list' are for nnet/finetune.py; "
@@ -274,6 +275,21 @@ class _Feed:
         # The threads of its autotuning can hold up the end of fit for most of a minute.
         options.autotune.enabled = False
         return data.with_options(options)
+
+
+def _check_history(run: RunDir, params: Params, step: int) -> None:
+    """Refuses to go on where rates and the best epoch cannot be known.
+
+    The original saved before it validated; and models passed on may lack the files.
+    """
+    params.learning_rate_list()
+    known, finished = len(run.valid_losses()), step // params.num_steps_per_epoch
+    if known < finished:
+        raise InputError(
+            f"{run.file('valid_loss')} has {known} epochs, model-{step} has finished "
+            f"{finished}: add lines 'epoch loss eer', or train on from its weights "
+            "with nnet/finetune.py"
+        )
 
 
 def _check_fits(

@@ -22,6 +22,10 @@ SCOPES = (
     (r"vlad_weight_affine", "vlad/"),
 )
 
+# What the original's checkpoints hold besides, and its lists may name. Here the
+# optimizer starts anew in any fine-tuning.
+OPTIMIZER = ("<weight>/optimizer_1", "beta1_power", "beta2_power")
+
 
 def network_name(network: str, path: str) -> str:
     """The original's name of a weight of the network, from its Keras path."""
@@ -103,7 +107,8 @@ def copy_weights(source: keras.Model, net: keras.Model, skipped: Iterable[str]) 
             is in no name.
     """
     theirs, ours = original_names(source), original_names(net)
-    wanted = [n for n in ours if n not in matching(ours, skipped, "noload_var_list")]
+    anew = matching([*ours, *OPTIMIZER], skipped, "noload_var_list")
+    wanted = [name for name in ours if name not in anew]
     wrong = [f"{n} is not in it" for n in wanted if n not in theirs]
     wrong += [
         f"{n} is {tuple(theirs[n].shape)} there and {tuple(ours[n].shape)} here"

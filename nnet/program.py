@@ -96,6 +96,8 @@ def main(name: str, function: Callable[[], int | None]) -> int:
         return function() or 0
     except InputError as error:
         logging.error("%s", error)
+    except BrokenPipeError:  # as of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         logging.error("%s%s", error.strerror or error, where)

@@ -9,6 +9,8 @@ from dataset.errors import InputError
 from misc.params import Params
 from misc.run_dir import RunDir, halving_rates, write_text, write_whole
 
+RATES = '"learning_rate": "conf/rates"'
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -61,6 +63,15 @@ def test_choices_that_are_not_there(run):
             run.choose_checkpoint(which)
 
 
+def test_what_is_on_disk_but_not_listed_can_be_chosen(run):
+    add(run, 5)
+    write_text(run.file("model-3.index"), "")
+    assert run.choose_checkpoint("3") == 3 and run.is_original(3)
+    os.remove(run.model_file(5))
+    with pytest.raises(InputError, match="neither model-5.keras nor model-5.index"):
+        run.choose_checkpoint()
+
+
 def test_progress_files(run):
     run.write_progress([(1.5, 0.25)], [0.01, 0.005])
     with open(run.file("valid_loss")) as stream:
@@ -103,6 +114,13 @@ def test_halving(losses, rates):
     assert halving_rates(4, losses, patience=2) == rates
 
 
+def test_recorded_rates_win_unless_they_are_the_same_in_eight_decimals():
+    third = 0.01 / 3
+    recorded = [0.00333333, 0.00333333, 0.002]
+    rates = halving_rates(third, [5, 6, 6, 6, 6], 2, recorded)
+    assert rates == [third, third, 0.002, 0.001, 0.001, 0.0005]
+
+
 def test_the_list_of_rates_is_kept_in_the_folder(tmp_path):
     (tmp_path / "rates").write_text("0.1\n0.05\n")
     config = toy.write_config(tmp_path / "c.json", learning_rate="rates")
@@ -110,3 +128,10 @@ def test_the_list_of_rates_is_kept_in_the_folder(tmp_path):
     run.create(Params.from_json(str(config)), 5, 6)
     (tmp_path / "rates").unlink()
     assert run.params().learning_rate_list() == [0.1, 0.05]
+
+
+def test_a_list_of_rates_that_was_left_behind_is_asked_for_by_training_only(run):
+    config = run.params().to_json().replace('"learning_rate": 0.01', RATES)
+    write_text(run.file("config.json"), config)
+    with pytest.raises(InputError, match="nnet/conf/rates: No such file"):
+        run.params().learning_rate_list()

@@ -62,6 +62,12 @@ def test_loaded_anew_and_kept(data, tmp_path):
     assert start["softmax/output/kernel"].shape == (16, 4)
 
 
+def test_lists_of_the_original_may_name_its_optimizer(data, tmp_path):
+    names = ["softmax", "optimizer", "beta1_power", "beta2_power"]
+    run = finetune(data, tmp_path, noload_var_list=names, num_epochs=1)
+    assert run.checkpoints() == [0, 5]
+
+
 def test_it_goes_on_as_if_unbroken(data, tmp_path):
     whole = finetune(data, tmp_path, **LISTS)
     part = finetune(data, tmp_path, name="part", **LISTS, num_epochs=1)

@@ -7,12 +7,15 @@ test_loss.py, test_pooling.py, test_optimizer.py and test_tf1_checkpoint.py.
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gradients import value_and_gradients
 
+from dataset.kaldi_table import SequentialReader
 from misc.run_dir import RunDir
 from model.tf1_checkpoint import load_original
 from model.variable_names import original_names
@@ -55,6 +58,21 @@ def test_every_endpoint(name):
             if got.shape != expected.shape:  # first and last three frames, 16 units
                 got = np.concatenate([got[:, :3, :16], got[:, -3:, :16]], axis=1)
             assert error(got, expected) < 2e-5, node
+
+
+def test_extraction_with_the_old_arguments(tmp_path):
+    """What the original's extract.py wrote, in half-overlapping normalised chunks."""
+    name = "amsoftmax_att_small/tdnn6_dense/chunk300/norm"
+    golden = np.load(GOLDEN / "extract.npz")
+    command = f"extract.py -g -1 -m 25 -s 300 -n --node tdnn6_dense {GOLDEN}/ckpt/"
+    command += f"amsoftmax_att_small ark:{GOLDEN}/extract/feats.ark ark:{tmp_path}/x"
+    program, *arguments = command.split()
+    path = Path(__file__).parents[2] / "nnet" / program
+    subprocess.run([sys.executable, str(path), *arguments], check=True)
+    with SequentialReader(f"ark:{tmp_path}/x", "vector") as reader:
+        ours = dict(reader)
+    assert list(ours) == [str(key) for key in golden[f"{name}/keys"]]
+    assert error(list(ours.values()), golden[f"{name}/emb"]) < 2e-5
 
 
 @pytest.mark.parametrize("name", NAMES)

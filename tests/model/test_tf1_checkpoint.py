@@ -203,9 +203,28 @@ def test_training_goes_on_from_it(tmp_path):
     assert run.is_original(10) and not run.is_original(15)
     assert run.valid_losses()[:2] == [(4.0, 0.3), (3.5, 0.25)]
     assert len(run.valid_losses()) == 4
+    assert run.learning_rates()[:4] == [0.01, 0.01, 0.005, 0.005]
     model = load_model(run)
     assert int(model.global_step) == 20
     assert isinstance(model.optimizer, Momentum)
+
+
+def test_continuing_needs_the_losses_so_far(tmp_path):
+    folder = write_folder(tmp_path / "run", KEYS, original_values(KEYS, tmp_path))
+    (folder / "nnet/valid_loss").write_text("0 4.000000 0.300000\n")
+    trainer = Trainer(RunDir(str(folder)).params(), str(folder))
+    with pytest.raises(InputError, match="has 1 epochs, model-10 has finished 2"):
+        trainer.train("no", "matter", "which", "data", continue_training=True)
+
+
+def test_slots_of_another_optimizer_are_left_out(tmp_path, caplog):
+    values = original_values(KEYS, tmp_path)
+    keys = toy.CONFIG | {"optimizer": "adam"}
+    folder = write_folder(tmp_path / "run", keys, values)
+    with caplog.at_level("INFO"):
+        model = load_model(RunDir(str(folder)))
+    assert "its momentum is left out, as the optimizer is now adam" in caplog.text
+    assert all((np.asarray(m) == 0).all() for m in model.optimizer._momentums)
 
 
 def test_import_for_good(tmp_path):
