@@ -119,7 +119,7 @@ def copy(
             value, or None if the table is to be left behind.
     """
     utt2spk = read_speakers(source)
-    _prepare(destination, source)
+    prepare(destination, source)
     changes = dict(changes or {})
     kinds = present_tables(source)
     recording = "recording" if "segments" in kinds else "utterance"
@@ -150,7 +150,7 @@ def subset(source: str, destination: str, utterances: Container[bytes]) -> int:
     utt2spk = {utt: spk for utt, spk in utt2spk.items() if utt in utterances}
     if not utt2spk:
         raise InputError(f"none of the utterances asked for is in {source}/utt2spk")
-    _prepare(destination, source)
+    prepare(destination, source)
     keep: dict[str, Container[bytes]] = {
         "utterance": utt2spk,
         "speaker": set(utt2spk.values()),
@@ -180,7 +180,7 @@ def combine(
     """
     for source in sources:
         read_speakers(source)
-    _prepare(destination, *sources)
+    prepare(destination, *sources)
     left_out = []
     for name in (*ALL_TABLES, *extra):
         path = os.path.join(destination, name)
@@ -235,7 +235,7 @@ def _write_parts(
             write_table(os.path.join(folder, name), piece)
 
 
-def _prepare(destination: str, *sources: str) -> None:
+def prepare(destination: str, *sources: str) -> None:
     """An empty place for the copy: tables of an earlier one would not fit the new."""
     for source in sources:
         if os.path.realpath(source) == os.path.realpath(destination):

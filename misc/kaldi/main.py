@@ -84,6 +84,8 @@ MODULES: dict[str, tuple[str, ...]] = {
         "get_utt2num_frames.sh",
     ),
     "misc.kaldi.speed_commands": ("perturb_data_dir_speed.sh",),
+    "misc.kaldi.subsegment_commands": ("subsegment_data_dir.sh",),
+    "misc.kaldi.musan_commands": ("make_musan.sh",),
     "misc.kaldi.complete_command": ("check_complete.sh",),
     "misc.kaldi.run_pl": ("run.pl",),
     "misc.kaldi.augment_commands": (
