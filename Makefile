@@ -1,17 +1,22 @@
 # make demo: set up and run the recipe egs/mini/v1.   make test: set up and test.
+# make test-jax: the tests of model/ on Keras' JAX backend, which it installs.
 # The set-up is a virtual environment in .venv, made anew only when the pins change.
 
 PYTHON ?= python3
 VENV := .venv
 NJ ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo test check setup setup-dev clean
+.PHONY: demo test test-jax check setup setup-dev clean
 
 demo: setup
 	cd egs/mini/v1 && ./run.sh --nj $(NJ)
 
 test: setup-dev check
 	$(VENV)/bin/python -m pytest
+
+test-jax: setup-dev
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -q jax
+	KERAS_BACKEND=jax $(VENV)/bin/python -m pytest tests/model tests/test_adding.py
 
 check: setup-dev
 	$(VENV)/bin/ruff check .
