@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib
 import logging
 import os
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Callable
 
 from dataset.errors import InputError
-from misc.params import Params
+from misc.params import FIELDS, Params
 from misc.run_dir import RunDir
 
 
@@ -36,14 +37,28 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
 def training_params(args: argparse.Namespace, model_dir: str) -> Params:
     """The configuration of a training: the folder's own if it goes on.
 
+    What --config and --set would have changed is then logged.
+
     Raises:
         InputError: neither --config nor --cont; a configuration that is wrong.
     """
-    if args.cont:
-        return RunDir(model_dir).params()
-    if not args.config:
-        raise InputError("--config is needed, unless --cont continues a run")
-    return Params.from_json(args.config, args.set)
+    if not args.cont:
+        if not args.config:
+            raise InputError("--config is needed, unless --cont continues a run")
+        return Params.from_json(args.config, args.set)
+    run = RunDir(model_dir)
+    params, path = run.params(), run.file("config.json")
+    given = Params.from_json(args.config or path, args.set, read_rates=False)
+    if isinstance(given.learning_rate, str):  # the run has a copy of the list
+        given = dataclasses.replace(given, learning_rate=params.learning_rate)
+    changed = [name for name in FIELDS if getattr(given, name) != getattr(params, name)]
+    if changed:
+        logging.warning(
+            "--config and --set differ from %s in %s: a run that goes on keeps its own",
+            path,
+            ", ".join(changed),
+        )
+    return params
 
 
 def import_keras_quietly() -> None:

@@ -1,0 +1,42 @@
+"""What the programs of nnet/ share."""
+
+import argparse
+
+import pytest
+import toy
+
+from dataset.errors import InputError
+from misc.params import Params
+from misc.run_dir import RunDir
+from nnet.program import training_params
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = RunDir(str(tmp_path / "run"))
+    run.create(Params.from_json(str(toy.write_config(tmp_path / "c.json"))), 5, 6)
+    return run
+
+
+def params(tmp_path, *overrides, cont=True, config=""):
+    given = argparse.Namespace(cont=cont, config=config, set=list(overrides))
+    return training_params(given, str(tmp_path / "run"))
+
+
+def test_a_run_that_goes_on_keeps_its_configuration_and_says_so(tmp_path, run, caplog):
+    config = str(toy.write_config(tmp_path / "other.json", num_epochs=9))
+    assert params(tmp_path, "seed=8", config=config) == run.params()
+    assert "in seed, num_epochs: a run that goes on keeps its own" in caplog.text
+
+
+def test_no_word_if_nothing_differs(tmp_path, run, caplog):
+    assert params(tmp_path) == run.params()
+    assert params(tmp_path, config=str(tmp_path / "c.json")) == run.params()
+    assert not caplog.text
+
+
+def test_a_new_run_needs_a_configuration(tmp_path):
+    with pytest.raises(InputError, match="--config is needed"):
+        params(tmp_path, cont=False)
+    config = str(toy.write_config(tmp_path / "c.json"))
+    assert params(tmp_path, "seed=8", cont=False, config=config).seed == 8
