@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING
@@ -85,8 +86,7 @@ def faults(
         if name in given:
             yield from value_faults(name, given[name], types[name], field.metadata)
         elif field.default is MISSING:
-            yield f"key '{name}' is missing ({field.metadata['help'] or 'no default'})"
-        yield from _use_faults(name, given, fields)
+            yield f"key '{name}' is missing ({field.metadata['help']})"
 
 
 def value_faults(
@@ -120,29 +120,40 @@ def _entry_faults(
             got = f"'{value}'" if isinstance(value, str) else value
             yield f"'{name}': expected one of {', '.join(map(str, choices))}, got {got}"
     elif isinstance(value, (int, float)):
-        if low is not None and not value >= low:
+        if not math.isfinite(value):
+            yield f"'{name}': expected a finite number, got {value}"
+        elif low is not None and value < low:
             yield f"'{name}': must be at least {low}, got {value}"
-        if above is not None and not value > above:
+        elif above is not None and value <= above:
             yield f"'{name}': must be above {above}, got {value}"
-        if high is not None and not value <= high:
+        elif high is not None and value > high:
             yield f"'{name}': must be at most {high}, got {value}"
 
 
-def _use_faults(name: str, given: Mapping[str, Any], fields: Fields) -> Iterable[str]:
-    limits = fields[name].metadata
-    if limits["used_if"] is None:
-        return
-    other, *values = limits["used_if"]
-    chosen = given.get(other, fields[other].default)
-    if chosen is MISSING:  # said already
-        return
-    shown = f"{other} = {json.dumps(chosen)}"
-    if chooses(chosen, values):
-        if name not in given and limits["required"]:
-            yield f"key '{name}' is missing: {shown} needs it"
-    # A switch that is off may keep its keys; so may false and [], which do nothing.
-    elif name in given and given[name] not in (False, []) and chosen is not False:
-        yield f"'{name}' has no use with {shown}: remove it"
+def use_faults(given: Mapping[str, Any], fields: Fields) -> Iterable[str]:
+    """The keys that the chosen parts need and lack, and those that none of them uses.
+
+    Args:
+        given, fields: as for `faults`, which found none.
+    """
+    for name, field in fields.items():
+        if field.metadata["used_if"] is None:
+            continue
+        other, *values = field.metadata["used_if"]
+        chosen = given.get(other, fields[other].default)
+        shown = f"{other} = {json.dumps(chosen)}"
+        if chooses(chosen, values):
+            if name not in given and field.metadata["required"]:
+                yield f"key '{name}' is missing: {shown} needs it"
+        elif name in given and not _is_idle(given[name], chosen):
+            with_it = f"without {other}" if chosen is None else f"with {shown}"
+            meant = " or ".join(map(str, values))
+            yield f"'{name}' has no use {with_it}: remove it (it is for {meant})"
+
+
+def _is_idle(value: Any, chosen: Any) -> bool:
+    """False and [] do nothing, and a switch that is off may keep its keys."""
+    return value is False or value == [] or chosen is False
 
 
 def chooses(chosen: Any, values: Sequence[Any]) -> bool:

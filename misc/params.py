@@ -15,7 +15,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dataset.errors import InputError
-from misc.config_keys import cast, chooses, faults, is_list, key, value_faults
+from misc import config_file
+from misc.config_keys import (
+    cast,
+    chooses,
+    faults,
+    is_list,
+    key,
+    use_faults,
+    value_faults,
+)
 
 _ATTENTION = ("pooling_type", "self_attention")
 _VLAD = ("pooling_type", "ghost_vlad")
@@ -185,8 +194,15 @@ class Params:
 
     # Optimisation
     seed: int = key("of weights, batches and everything random", low=0)
-    optimizer: str = key("", "sgd", choices=("sgd", "momentum", "adam"))
-    momentum: float = key("", used_if=("optimizer", "momentum"), low=0, high=1)
+    optimizer: str = key(
+        "rule of the steps", "sgd", choices=("sgd", "momentum", "adam")
+    )
+    momentum: float = key(
+        "what is kept of past gradients",
+        used_if=("optimizer", "momentum"),
+        low=0,
+        high=1,
+    )
     use_nesterov: bool = key(
         "Nesterov's momentum", False, used_if=("optimizer", "momentum")
     )
@@ -214,10 +230,10 @@ class Params:
     num_valid_segments_per_speaker: int = key(
         "segments of each", used_if=_END_TO_END, low=2
     )
-    num_speakers_per_batch: int = key("", low=1)
-    num_segments_per_speaker: int = key("in a batch", 1, low=1)
-    min_segment_len: int = key("frames", low=1)
-    max_segment_len: int = key("frames", low=1)
+    num_speakers_per_batch: int = key("speakers in a batch", low=1)
+    num_segments_per_speaker: int = key("segments of each", 1, low=1)
+    min_segment_len: int = key("frames of the shortest", low=1)
+    max_segment_len: int = key("frames of the longest", low=1)
     num_parallel_datasets: int = key("reader processes; 0: none", 2, low=0)
     max_queue_size: int = key("batches read ahead", 10, low=1)
     valid_max_iterations: int = key("batches of a validation, at most", 1000, low=1)
@@ -253,21 +269,16 @@ class Params:
             read_rates: check the file named by `learning_rate`, too.
 
         Raises:
-            InputError: listing everything that is wrong, not only the first fault.
+            InputError: listing every key that is wrong by itself; if none is, all
+                that do not go together.
         """
-        given = _read_json(path)
-        for text in overrides:
-            given.update(_parse_override(text))
-        given = {k: v for k, v in given.items() if not _is_comment(k)}
-        wrong = _multitask_faults(given) or [
-            *faults(given, FIELDS, TYPES),
-            *_combination_faults(given),
-        ]
-        if wrong:
-            raise InputError(f"{path}: " + f"\n{path}: ".join(wrong))
+        given = config_file.read(path, overrides)
+        _refuse(path, _other_training_faults(given))
+        _refuse(path, faults(given, FIELDS, TYPES))
         params = cls(
             **{name: cast(value, TYPES[name]) for name, value in given.items()}
         )
+        _refuse(path, [*_combination_faults(params), *use_faults(given, FIELDS)])
         if isinstance(params.learning_rate, str):
             beside = os.path.join(os.path.dirname(path), params.learning_rate)
             params = dataclasses.replace(params, learning_rate=beside)
@@ -292,11 +303,11 @@ class Params:
         """The rate of each epoch from the learning-rate file; None if it is a number.
 
         Raises:
-            InputError: the file is missing, holds no number, or is too short.
+            InputError: the file is missing, holds no rate, or is too short.
         """
         if not isinstance(self.learning_rate, str):
             return None
-        rates = read_rates(self.learning_rate)
+        rates = config_file.read_rates(self.learning_rate)
         if len(rates) < self.num_epochs:
             raise InputError(
                 f"{self.learning_rate}: {len(rates)} learning rates for num_epochs = "
@@ -308,114 +319,86 @@ class Params:
 FIELDS = {field.name: field for field in dataclasses.fields(Params)}
 TYPES = typing.get_type_hints(Params)
 
-# Keys of the original's multitask training, which is not part of this project.
-MULTITASK = {
-    "spk_loss_type": str,
-    "spk_loss_weight": float,
-    "spk_last_layer_no_bn": bool,
-    "spk_last_layer_linear": bool,
-    "spk_embedding_node": str,
-    "phn_loss_type": str,
-    "phn_loss_weight": float,
-    "phn_last_layer_no_bn": bool,
-    "phn_last_layer_linear": bool,
-    "phn_embedding_node": str,
-    "speaker_dim": int,
-    "speaker_left_context": int,
-    "speaker_right_context": int,
-    "phone_dim": int,
-    "phone_layer_size": tuple[int, ...],
-    "phone_kernel_size": tuple[int, ...],
-    "phone_dilation_size": tuple[int, ...],
-    "phone_left_context": int,
-    "phone_right_context": int,
-    "context_size": int,
-    "num_shared_layers": int,
-    "num_frames_per_utt": int,
+# Keys of the original's that are known and refused: of training -> key -> type.
+OTHER_TRAININGS: dict[str, dict[str, Any]] = {
+    "multitask training (speakers and phones)": {
+        "spk_loss_type": str,
+        "spk_loss_weight": float,
+        "spk_last_layer_no_bn": bool,
+        "spk_last_layer_linear": bool,
+        "spk_embedding_node": str,
+        "phn_loss_type": str,
+        "phn_loss_weight": float,
+        "phn_last_layer_no_bn": bool,
+        "phn_last_layer_linear": bool,
+        "phn_embedding_node": str,
+        "speaker_dim": int,
+        "speaker_left_context": int,
+        "speaker_right_context": int,
+        "phone_dim": int,
+        "phone_layer_size": tuple[int, ...],
+        "phone_kernel_size": tuple[int, ...],
+        "phone_dilation_size": tuple[int, ...],
+        "phone_left_context": int,
+        "phone_right_context": int,
+        "context_size": int,
+        "num_shared_layers": int,
+        "num_frames_per_utt": int,
+    },
+    "multi-input training": {"aux_feature_dim": dict},
 }
 
 
-def read_rates(path: str) -> list[float]:
-    """Learning rates from a text file, one a line."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return [float(line) for line in stream if line.strip()]
-    except OSError as error:
-        raise InputError(f"learning_rate {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"learning_rate {path}: {error}; one number a line") from None
+def _refuse(path: str, wrong: Iterable[str]) -> None:
+    if lines := [f"{path}: {fault}" for fault in wrong]:
+        raise InputError("\n".join(lines))
 
 
-def _read_json(path: str) -> dict[str, Any]:
-    def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        twice = sorted({key for key in keys if keys.count(key) > 1 and key != "Note"})
-        if twice:
-            raise InputError(f"{path}: given twice: {', '.join(twice)}")
-        return dict(pairs)
-
-    try:
-        with open(path, encoding="utf-8") as stream:
-            given = json.load(stream, object_pairs_hook=no_duplicates)
-    except OSError as error:
-        raise InputError(
-            f"Cannot open configuration {path}: {error.strerror}"
-        ) from None
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(given, dict):
-        raise InputError(f"{path}: expected an object {{...}} of keys and values")
-    return given
-
-
-def _parse_override(text: str) -> dict[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise InputError(f"--set {text}: expected key=value")
-    try:
-        return {key: json.loads(value)}
-    except ValueError:
-        return {key: value}
-
-
-def _is_comment(key: str) -> bool:
-    return key in ("Note", "Another option") or key.startswith("?")
-
-
-def _multitask_faults(given: Mapping[str, Any]) -> list[str]:
-    keys = [name for name in given if name in MULTITASK]
-    if not keys:
-        return []
+def _other_training_faults(given: Mapping[str, Any]) -> Iterable[str]:
     limits = key("").metadata
-    wrong = [
-        fault
-        for name in keys
-        for fault in value_faults(name, given[name], MULTITASK[name], limits)
-    ]
-    return [
-        *wrong,
-        f"'{keys[0]}' belongs to multitask training (speakers and phones), which is "
-        "not part of this project",
-    ]
+    for training, types in OTHER_TRAININGS.items():
+        names = [name for name in given if name in types]
+        for name in names:
+            yield from value_faults(name, given[name], types[name], limits)
+        if names:
+            yield f"'{names[0]}' belongs to {training}, not part of this project"
 
 
-def _combination_faults(given: Mapping[str, Any]) -> Iterable[str]:
-    low, high = given.get("min_segment_len"), given.get("max_segment_len")
-    if isinstance(low, int) and isinstance(high, int) and low > high:
+def _combination_faults(params: Params) -> Iterable[str]:
+    low, high = params.min_segment_len, params.max_segment_len
+    if low > high:
         yield f"'min_segment_len' = {low} is above 'max_segment_len' = {high}"
-    loss = given.get("loss_func")
-    if given.get("att_key_num_nodes") == []:
-        yield "'att_key_num_nodes': expected at least one layer, got []"
+    if params.pooling_type == _ATTENTION[1]:
+        yield from _attention_faults(params)
+    loss = params.loss_func
     if loss in _COMPARING[1:]:
-        if given.get("num_segments_per_speaker", 1) == 1:
-            yield (
-                f"'num_segments_per_speaker' = 1: {loss} compares utterances of a "
-                "speaker: expected at least 2"
-            )
-        if "mhe_loss" in (given.get("aux_loss_func") or []):
+        for name in ("num_speakers_per_batch", "num_segments_per_speaker"):
+            if getattr(params, name) == 1:
+                yield (
+                    f"'{name}' = 1: {loss} compares segments of a speaker with each "
+                    "other and with other speakers': expected at least 2"
+                )
+        if "mhe_loss" in params.aux_loss_func:
             yield f"'aux_loss_func': mhe_loss needs an output layer; {loss} has none"
-    if loss in (_ANGULAR[1], _GE2E[1]) and given.get("batch_type") != "end2end":
+    if loss in (_ANGULAR[1], _GE2E[1]) and params.batch_type != _END_TO_END[1]:
         yield f"'batch_type': {loss} is validated end to end: expected end2end"
-    if loss == _ANGULAR[1] and given.get("loss_type") == _A[1]:
-        if given.get("margin") not in (1, 2, 4):
-            yield "'margin': loss_type = asoftmax takes 1, 2 or 4"
+    if loss == _ANGULAR[1] and params.loss_type == _A[1]:
+        if params.margin not in (None, 1, 2, 4):  # None: said already
+            yield (
+                f"'margin': loss_type = asoftmax takes 1, 2 or 4, got {params.margin:g}"
+            )
+
+
+def _attention_faults(params: Params) -> Iterable[str]:
+    heads = params.att_num_heads
+    if not params.att_key_num_nodes:
+        yield "'att_key_num_nodes': expected at least one layer, got []"
+    split = {"att_value_num_nodes": params.att_value_num_nodes}
+    if params.att_split_key:
+        split["att_key_num_nodes"] = params.att_key_num_nodes
+    for name, nodes in split.items():
+        if nodes and nodes[-1] % heads:  # an endpoint's width is for model/ to check
+            yield (
+                f"'{name}': the last layer is shared by att_num_heads = {heads}: "
+                f"expected a multiple, got {nodes[-1]}"
+            )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from misc.params import FIELDS, MULTITASK, Params
+from misc.params import FIELDS, OTHER_TRAININGS, Params
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "nnet_conf").glob("*/*.json"))
@@ -47,7 +47,9 @@ def test_configurations_load(path):
 
 def test_the_originals_keys_are_known():
     assert set(ORIGINAL_KEYS) <= FIELDS.keys()
-    assert set(MULTITASK_KEYS) <= MULTITASK.keys()
+    multitask, multi_input = OTHER_TRAININGS.values()
+    assert set(MULTITASK_KEYS) <= multitask.keys()
+    assert "aux_feature_dim" in multi_input
     assert len(ORIGINAL_KEYS) + len(MULTITASK_KEYS) > 80
 
 

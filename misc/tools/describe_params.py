@@ -35,8 +35,8 @@ default, with another choice it is refused. False and `[]` are fine anywhere.
 |---|---|---|---|---|---|
 """
 TAIL = """
-The original's multitask training (speakers and phones, `egs/fisher/v3`) is not part of
-this project. Its keys are known, and a configuration that has one is refused:
+Two trainings of the original are not part of this project. Their keys are known, and a
+configuration that has one is refused:
 """
 
 
@@ -82,6 +82,8 @@ def _allowed(limits: Mapping[str, Any]) -> str:
     if limits["choices"]:
         return ", ".join(map(str, limits["choices"]))
     low, high, above = limits["low"], limits["high"], limits["above"]
+    if low is not None and low == high:
+        return f"{low:g}"
     parts = [f"> {above:g}"] if above is not None else []
     parts += [f"≥ {low:g}"] if low is not None else []
     parts += [f"≤ {high:g}"] if high is not None else []
@@ -99,8 +101,9 @@ def main() -> None:
     sys.stdout.write(HEAD)
     for row in rows():
         print(row)
-    print(TAIL.rstrip())
-    print(", ".join(f"`{key}`" for key in params.MULTITASK) + ".")
+    print(TAIL)
+    for training, keys in params.OTHER_TRAININGS.items():
+        print(f"- {training}: {', '.join(f'`{key}`' for key in keys)}.")
 
 
 if __name__ == "__main__":

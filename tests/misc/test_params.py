@@ -32,6 +32,34 @@ ANGULAR = {
 }
 
 
+GE2E = ANGULAR | {
+    "loss_func": "ge2e_loss",
+    "ge2e_loss_type": "contrast",
+    "margin": None,
+    "triplet_type": None,
+    "loss_type": None,
+}
+CENTERS = {
+    "loss_func": "generalized_angular_triplet_loss",
+    "margin": 0.5,
+    "target_margin": 0,
+    "triplet_center": "average",
+    "triplet_center_momentum": 0.9,
+    "triplet_topn": 0,
+    "triplet_loss_weight": 1,
+    "center_loss_weight": 1,
+    "between_loss_weight": 0.1,
+    "num_segments_per_speaker": 1,  # there are centres to compare with
+}
+VLAD = {
+    "pooling_type": "ghost_vlad",
+    "vlad_num_centers": 4,
+    "vlad_num_ghosts": 0,
+    "vlad_key_input": "tdnn5_relu",
+    "vlad_value_input": "tdnn5_relu",
+}
+
+
 def load(tmp_path, *overrides, **changes):
     return Params.from_json(
         str(toy.write_config(tmp_path / "c.json", **changes)), overrides
@@ -51,7 +79,9 @@ def test_written_json_reads_back_equal(tmp_path):
     assert Params.from_json(str(tmp_path / "again.json")) == params
 
 
-@pytest.mark.parametrize("changes", [ATTENTION, SEMIHARD, MHE, ANGULAR])
+@pytest.mark.parametrize(
+    "changes", [ATTENTION, SEMIHARD, MHE, ANGULAR, GE2E, CENTERS, VLAD]
+)
 def test_lists_and_defaults_of_a_choice_read_back(tmp_path, changes):
     params = load(tmp_path, **changes)
     for key, value in changes.items():
@@ -95,7 +125,16 @@ def test_comments_are_allowed(tmp_path):
         ({"optimizer": "sdg"}, "expected one of sgd, momentum, adam, got 'sdg'"),
         ({"momentum": 0.9}, "'momentum' has no use with optimizer = \"adam\""),
         ({"optimizer": "momentum"}, "key 'momentum' is missing: optimizer"),
-        ({"amsoftmax_m": 0.2}, "'amsoftmax_m' has no use with loss_func"),
+        (
+            {"amsoftmax_m": 0.2},
+            "'amsoftmax_m' has no use with loss_func = \"softmax\": remove it "
+            "(it is for additive_margin_softmax)",
+        ),
+        ({"amsoftmax_m": 0}, "'amsoftmax_m' has no use"),  # not false
+        ({"num_speakers_per_batch": 2.5}, "expected int, got 2.5"),
+        ({"batchnorm_momentum": 1.5}, "'batchnorm_momentum': must be at most 1"),
+        ({"triplet_center_momentum": 0.9}, "has no use without triplet_center"),
+        ({"asoftmax_s": 30}, "unknown key 'asoftmax_s'"),  # never read
         ({"loss_func": "additive_margin_softmax"}, "'amsoftmax_m' is missing"),
         ({"feature_norm": True}, "key 'feature_scaling_factor' is missing"),
         ({"min_segment_len": 99}, "'min_segment_len' = 99 is above"),
@@ -108,6 +147,14 @@ def test_comments_are_allowed(tmp_path):
         (ATTENTION | {"att_key_num_nodes": []}, "expected at least one layer, got []"),
         (ATTENTION | {"att_key_num_nodes": [8, "9"]}, 'expected int, got "9"'),
         (ATTENTION | {"att_key_num_nodes": [8, 0]}, "must be at least 1, got 0"),
+        (
+            ATTENTION | {"att_num_heads": 4, "att_split_key": True},
+            "att_num_heads = 4: expected a multiple, got 6",
+        ),
+        (
+            ATTENTION | {"att_num_heads": 2, "att_value_num_nodes": [4, 9]},
+            "'att_value_num_nodes': the last layer is shared by att_num_heads = 2",
+        ),
         (ATTENTION | {"att_key_network_type": 4}, "must be at most 3, got 4"),
         (ATTENTION | {"att_key_input": None}, "'att_key_input' is missing: pooling_"),
         ({"loss_func": "asoftmax", "asoftmax_m": 3}, "one of 1, 2, 4, got 3"),
@@ -116,7 +163,21 @@ def test_comments_are_allowed(tmp_path):
         ({"aux_loss_func": ["ring_loss"]}, "'ring_loss_init' is missing: aux_loss"),
         ({"mhe_lambda": 0.1}, "'mhe_lambda' has no use with aux_loss_func = []"),
         (SEMIHARD | {"num_segments_per_speaker": 1}, "semihard_triplet_loss compares"),
+        (SEMIHARD | {"num_speakers_per_batch": 1}, "'num_speakers_per_batch' = 1"),
         (SEMIHARD | MHE, "mhe_loss needs an output layer"),
+        (GE2E | {"batch_type": "softmax"}, "ge2e_loss is validated end to end"),
+        (GE2E | {"num_segments_per_speaker": 1}, "ge2e_loss compares"),
+        (GE2E | {"num_valid_speakers_per_batch": 1}, "must be at least 2, got 1"),
+        (GE2E | {"num_valid_segments_per_speaker": 1}, "must be at least 2, got 1"),
+        (GE2E | {"init_end2end_w": 0}, "'init_end2end_w': must be above 0, got 0"),
+        (CENTERS | {"l2_loss_weight": 1}, "'l2_loss_weight': must be at most 0"),
+        (CENTERS | {"loss_compute": "softplus"}, "expected one of raw, got 'softplus'"),
+        (CENTERS | {"triplet_center_momentum": None}, 'triplet_center = "average"'),
+        (
+            CENTERS | {"triplet_center": "learnable"},
+            "'triplet_center_momentum' has no use with triplet_center = \"learnable\"",
+        ),
+        (VLAD | {"vlad_num_centers": 0}, "'vlad_num_centers': must be at least 1"),
         (ANGULAR | {"batch_type": "softmax"}, "expected end2end"),
         (ANGULAR | {"margin": 0.3}, "'margin': loss_type = asoftmax takes 1, 2 or 4"),
         (
@@ -124,8 +185,10 @@ def test_comments_are_allowed(tmp_path):
             "'num_valid_speakers_per_batch' is missing: batch_type",
         ),
         ({"spk_loss_type": "softmax"}, "'spk_loss_type' belongs to multitask training"),
+        ({"aux_feature_dim": {"a": 1}}, "'aux_feature_dim' belongs to multi-input"),
         ({"phone_dim": "512"}, "'phone_dim': expected int, got \"512\""),
-        ({"weight_l2_regularizer": float("nan")}, "must be at least 0"),
+        ({"weight_l2_regularizer": float("nan")}, "expected a finite number, got nan"),
+        ({"learning_rate": float("inf")}, "expected a finite number, got inf"),
     ],
 )
 def test_faults(tmp_path, changes, words):
@@ -168,6 +231,22 @@ def test_learning_rate_file_is_sought_beside_the_configuration(tmp_path):
     assert load(tmp_path, learning_rate="rates").learning_rate_list() == [0.1, 0.05]
     with pytest.raises(InputError, match="2 learning rates for num_epochs = 3"):
         load(tmp_path, learning_rate="rates", num_epochs=3)
+
+
+@pytest.mark.parametrize(
+    "rate, words", [("0", "above 0, got 0"), ("nan", "got nan"), ("x", "one number")]
+)
+def test_learning_rates_are_checked(tmp_path, rate, words):
+    (tmp_path / "rates").write_text(f"0.1\n{rate}\n")
+    with pytest.raises(InputError, match=words):
+        load(tmp_path, learning_rate="rates")
+
+
+def test_what_is_of_the_wrong_type_is_said_not_stumbled_over(tmp_path):
+    for key in json.loads(load(tmp_path, **ATTENTION).to_json()):
+        for value in ({}, {"a": [1]}, [[]], -1.5):
+            with pytest.raises(InputError, match=f"'{key}'"):
+                load(tmp_path, **ATTENTION | {key: value})
 
 
 def test_shipped_configurations_are_valid():
