@@ -76,7 +76,7 @@ def test_killed_it_goes_on_as_if_nothing_had_been(data, tmp_path):
         _command("train.py", "--config", config, *lists, model_dir)
     )
     checkpoint = model_dir / "nnet/checkpoint"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     begun.kill()
