@@ -32,6 +32,7 @@ ANGULAR = {
 }
 
 
+ANGULAR_AM = ANGULAR | {"loss_type": "additive_margin_softmax", "margin": 0.3}
 GE2E = ANGULAR | {
     "loss_func": "ge2e_loss",
     "ge2e_loss_type": "contrast",
@@ -80,7 +81,7 @@ def test_written_json_reads_back_equal(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [ATTENTION, SEMIHARD, MHE, ANGULAR, GE2E, CENTERS, VLAD]
+    "changes", [ATTENTION, SEMIHARD, MHE, ANGULAR, ANGULAR_AM, GE2E, CENTERS, VLAD]
 )
 def test_lists_and_defaults_of_a_choice_read_back(tmp_path, changes):
     params = load(tmp_path, **changes)
@@ -102,6 +103,10 @@ def test_what_is_off_may_stay(tmp_path):
         "clip_gradient_norm": 3,
     }
     load(tmp_path, **off)
+
+
+def test_segments_may_be_of_one_length(tmp_path):
+    assert load(tmp_path, min_segment_len=30, max_segment_len=30).min_segment_len == 30
 
 
 def test_lists_are_overridden(tmp_path):
@@ -227,6 +232,7 @@ def test_overrides(tmp_path):
 
 
 def test_learning_rate_file_is_sought_beside_the_configuration(tmp_path):
+    assert load(tmp_path, learning_rate=0.1).learning_rate_list() is None
     (tmp_path / "rates").write_text("0.1\n0.05\n")
     assert load(tmp_path, learning_rate="rates").learning_rate_list() == [0.1, 0.05]
     with pytest.raises(InputError, match="2 learning rates for num_epochs = 3"):
