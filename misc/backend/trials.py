@@ -74,6 +74,24 @@ def read_trials(rxfilename: str) -> Iterator[list[list[str]]]:
     return _read_lines(rxfilename, "key1 key2")
 
 
+def read_scores(rxfilename: str) -> dict[tuple[str, str], float]:
+    """The scores of lines `key1 key2 score` by their trial, in the file's order.
+
+    Raises:
+        InputError: a trial that comes twice, a line of another form, or none at all.
+    """
+    scores: dict[tuple[str, str], float] = {}
+    for lines in _read_lines(rxfilename, "key1 key2 score"):
+        for enrol, test, score in lines:
+            where = f"{rxfilename}, {enrol} {test}"
+            if (enrol, test) in scores:
+                raise InputError(f"{where}: this trial comes twice")
+            scores[enrol, test] = _parse_score(score, where)
+    if not scores:
+        raise InputError(f"No score in {rxfilename}")
+    return scores
+
+
 def read_labelled_scores(
     scores_rxfilename: str, trials_rxfilename: str
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
@@ -87,7 +105,7 @@ def read_labelled_scores(
     Raises:
         InputError: a score whose trial is not listed, a line of another form.
     """
-    labels = _read_labels(trials_rxfilename)
+    labels = read_labels(trials_rxfilename)
     scores: list[float] = []
     is_target: list[bool] = []
     for lines in _read_lines(scores_rxfilename, "key1 key2 score"):
@@ -135,7 +153,12 @@ def _is_target(label: str, where: str) -> bool:
     return label == "target"
 
 
-def _read_labels(rxfilename: str) -> dict[tuple[str, str], bool]:
+def read_labels(rxfilename: str) -> dict[tuple[str, str], bool]:
+    """Whether each trial of lines `key1 key2 target|nontarget` is of one speaker.
+
+    Raises:
+        InputError: a line of another form; names it.
+    """
     return {
         (enrol, test): _is_target(label, f"{rxfilename}, {enrol} {test}")
         for lines in _read_lines(rxfilename, "key1 key2 target|nontarget")

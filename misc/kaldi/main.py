@@ -62,6 +62,10 @@ MODULES: dict[str, tuple[str, ...]] = {
         "ivector-compute-dot-products",
         "compute-eer",
     ),
+    "misc.kaldi.calibration_commands": (
+        "calibration-train",
+        "calibration-apply",
+    ),
     "misc.kaldi.list_commands": (
         "filter_scp.pl",
         "utt2spk_to_spk2utt.pl",
