@@ -27,6 +27,9 @@ from dataset.kaldi_io import open_or_fd
 
 Array = npt.NDArray[np.float64]
 
+MEASURES = ("duration", "norm")
+"""The quality measures: seconds of a side, length of its embedding."""
+
 _MAX_STEPS = 100
 _SMALLEST_GAIN = 1e-14
 """The fit ends where a Newton step promises to lower the cost (in nats) by less."""
@@ -217,6 +220,15 @@ def read_calibration(rxfilename: str) -> Calibration:
             f"{rxfilename}: expected a calibration as calibration-train writes it "
             f"({error!r})"
         ) from None
+    known = score_names(read.num_systems) + tuple(
+        name for measure in MEASURES for name in quality_names(measure)
+    )
+    strange = [name for name in read.inputs if name not in known]
+    if strange or len(set(read.inputs)) < len(read.inputs):
+        raise InputError(
+            f"{rxfilename}: expected each input once out of {', '.join(known)}, got "
+            f"{', '.join(read.inputs)}"
+        )
     numbers = np.append(read.weights, read.offset)
     if read.weights.shape != (len(read.inputs),) or not np.isfinite(numbers).all():
         raise InputError(

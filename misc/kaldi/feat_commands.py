@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import zlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from dataset.errors import InputError
 from dataset.features import (
-    FbankOptions,
-    MfccOptions,
     SlidingCmvnOptions,
     VadOptions,
     compute_fbank,
@@ -21,43 +17,18 @@ from dataset.features import (
     select_voiced,
     sliding_cmvn,
 )
+from dataset.front_end import (
+    Compute,
+    ComputeFbankOptions,
+    ComputeMfccOptions,
+    wave_features,
+)
 from dataset.kaldi_table import RandomAccessReader, SequentialReader, TableWriter
 from dataset.options import option
-from dataset.wav import Wave
 from misc.kaldi.command import command, log, verbose_log, warn
 from misc.kaldi.table_loop import optional_writer, transform_table
 
-Compute = Callable[..., np.ndarray]
-
-
 # From waveforms.
-
-
-@dataclasses.dataclass(frozen=True)
-class WaveformOptions:
-    """What compute-mfcc-feats and compute-fbank-feats have in common."""
-
-    channel: int = option(
-        -1, "Channel to use (-1: mono is expected, 0: left, 1: right)"
-    )
-    min_duration: float = option(
-        0.0, "Leave out utterances shorter than this (seconds)"
-    )
-    subtract_mean: bool = option(False, "Subtract the mean over the utterance")
-    write_utt2dur: str = option("", "Wspecifier for the durations in seconds")
-    seed: int = option(
-        0, "Seed of the dither noise, which depends on this and on the utterance's key"
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class ComputeMfccOptions(MfccOptions, WaveformOptions):
-    """Options of compute-mfcc-feats."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ComputeFbankOptions(FbankOptions, WaveformOptions):
-    """Options of compute-fbank-feats."""
 
 
 @command(
@@ -118,35 +89,13 @@ def _compute_feats(
         num_done, num_failed = transform_table(
             reader,
             write,
-            lambda key, wave: (_features(compute, options, key, wave), wave.duration),
+            lambda key, wave: (
+                wave_features(compute, options, key, wave),
+                wave.duration,
+            ),
         )
     log(f"Done {num_done} out of {num_done + num_failed} utterances")
     return 0 if num_done else 1
-
-
-def _features(compute: Compute, options: Any, key: str, wave: Wave) -> np.ndarray:
-    if wave.duration < options.min_duration:
-        raise InputError(
-            f"{wave.duration:g} s is less than --min-duration={options.min_duration:g}"
-        )
-    rng = np.random.default_rng([options.seed, zlib.crc32(key.encode())])
-    features = compute(_choose_channel(options, key, wave), wave.rate, options, rng)
-    if not len(features):
-        raise InputError(f"{wave.duration:g} s is too short for a frame")
-    if options.subtract_mean:
-        features = features - features.mean(axis=0, dtype=np.float64)
-    return features.astype(np.float32, copy=False)
-
-
-def _choose_channel(options: Any, key: str, wave: Wave) -> np.ndarray:
-    channels = len(wave.samples)
-    if options.channel < 0:
-        if channels > 1:
-            warn(f"{key}: {channels} channels; the first is used (see --channel)")
-        return wave.samples[0]
-    if options.channel >= channels:
-        raise InputError(f"{channels} channels, but --channel={options.channel}")
-    return wave.samples[options.channel]
 
 
 # From features.

@@ -219,6 +219,8 @@ def test_the_file_keeps_every_bit(tmp_path):
         lambda v: v.update(offset="high"),
         lambda v: v.update(weights=[1.0, 2.0]),
         lambda v: v.update(weights=[float("nan")]),
+        lambda v: v.update(inputs=["loudness"]),
+        lambda v: v.update(inputs=["score", "score"], weights=[1.0, 1.0]),
     ],
 )
 def test_a_damaged_file_is_refused_by_name(tmp_path, change):
