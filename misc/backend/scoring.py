@@ -1,4 +1,4 @@
-"""Scores of many trials at once, and their normalisation by a cohort."""
+"""Scores of many trials at once."""
 
 from __future__ import annotations
 
@@ -39,36 +39,6 @@ def score_pairs(left: Array, right: Array, rows: Indices, columns: Indices) -> A
     return scores
 
 
-def adaptive_s_norm(
-    scores: npt.ArrayLike,
-    rows: Indices,
-    columns: Indices,
-    enrol_cohort: npt.ArrayLike,
-    test_cohort: npt.ArrayLike,
-    top_n: int,
-) -> Array:
-    """Symmetric score normalisation with the `top_n` closest cohort members.
-
-    The score less the mean, over the standard deviation, of the enrolment's scores
-    against the cohort, and the same with the test's; the mean of both (P. Matějka et
-    al., Interspeech 2017, AS-norm1). With `top_n` the size of the cohort: plain S-norm.
-
-    Args:
-        scores: [trials].
-        rows: [trials], the row of `enrol_cohort` of each trial.
-        columns: [trials], the row of `test_cohort` of each trial.
-        enrol_cohort: [E, C] scores of the enrolments against the cohort.
-        test_cohort: [T, C] scores of the tests against the cohort.
-        top_n: highest cohort scores to use, cut down to C.
-    """
-    raw = np.asarray(scores, dtype=np.float64)
-    enrol_mean, enrol_std = _cohort_statistics(enrol_cohort, top_n)
-    test_mean, test_std = _cohort_statistics(test_cohort, top_n)
-    by_enrol = (raw - enrol_mean[rows]) / enrol_std[rows]
-    by_test = (raw - test_mean[columns]) / test_std[columns]
-    return (by_enrol + by_test) / 2.0
-
-
 def _score_block(left: Array, right: Array, rows: Indices, columns: Indices) -> Array:
     used_rows, row = np.unique(rows, return_inverse=True)
     used_columns, column = np.unique(columns, return_inverse=True)
@@ -79,11 +49,3 @@ def _score_block(left: Array, right: Array, rows: Indices, columns: Indices) -> 
         part = slice(start, start + _PAIRS_AT_ONCE)
         np.einsum("ij,ij->i", left[rows[part]], right[columns[part]], out=scores[part])
     return scores
-
-
-def _cohort_statistics(cohort: npt.ArrayLike, top_n: int) -> tuple[Array, Array]:
-    scores = np.asarray(cohort, dtype=np.float64)
-    top = min(top_n, scores.shape[1])
-    highest = np.partition(scores, scores.shape[1] - top, axis=1)[:, -top:]
-    deviations = highest.std(axis=1)
-    return highest.mean(axis=1), np.where(deviations == 0.0, 1.0, deviations)

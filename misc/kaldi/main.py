@@ -62,6 +62,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "ivector-compute-dot-products",
         "compute-eer",
     ),
+    "misc.kaldi.normalize_command": ("score-normalize",),
     "misc.kaldi.calibration_commands": (
         "calibration-train",
         "calibration-apply",

@@ -189,8 +189,7 @@ if begin 8 "cosine, after subtracting the mean of the training set; and AS-norm"
     ivector-compute-dot-products "$pairs" "$centred" "$centred" \
     "$nnetdir/scores/cosine"
   $train_cmd "$nnetdir/scores/log/as_norm.log" \
-    "$TF_KALDI_ROOT/misc/tools/cosine_as_norm.py" --top-n 100 "$pairs" \
-    "$centred" "$centred" \
+    score-normalize --method=as-norm --top-n=100 "$pairs" "$centred" "$centred" \
     "ark:ivector-subtract-global-mean $train/mean.vec scp:$train/clean.scp ark:- |" \
     "$nnetdir/scores/cosine_as_norm"
 fi

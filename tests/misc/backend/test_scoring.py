@@ -34,22 +34,3 @@ def test_all_against_all_and_none(tables):
     np.testing.assert_allclose(found.reshape(30, 40), tables[0] @ tables[1].T)
     nothing = np.zeros(0, np.int64)
     assert scoring.score_pairs(*tables, nothing, nothing).shape == (0,)
-
-
-def test_adaptive_s_norm_is_that_of_a_loop():
-    rng = np.random.default_rng(4)
-    enrol_cohort, test_cohort = rng.normal(size=(6, 25)), rng.normal(size=(8, 25)) + 1
-    rows, columns = rng.integers(0, 6, 20), rng.integers(0, 8, 20)
-    raw = rng.normal(size=20)
-    for top_n in (5, 25, 100):
-        expected = []
-        for score, row, column in zip(raw, rows, columns, strict=True):
-            sides = enrol_cohort[row], test_cohort[column]
-            tops = [sorted(side)[::-1][:top_n] for side in sides]
-            expected.append(
-                np.mean([(score - np.mean(top)) / np.std(top) for top in tops])
-            )
-        found = scoring.adaptive_s_norm(
-            raw, rows, columns, enrol_cohort, test_cohort, top_n
-        )
-        np.testing.assert_allclose(found, expected)

@@ -1,0 +1,122 @@
+"""The command that normalises scores by a cohort."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset.errors import InputError
+from dataset.kaldi_io import open_or_fd
+from dataset.options import option
+from misc.backend.lda import length_normalise
+from misc.backend.plda import llr_factors, transform_embeddings
+from misc.backend.plda_file import read_plda
+from misc.backend.score_norm import CohortStatistics, cohort_statistics, s_norm
+from misc.backend.scoring import score_pairs
+from misc.backend.trials import Embeddings, read_embeddings, read_trials
+from misc.kaldi.command import command, log, warn
+
+Array = npt.NDArray[np.float64]
+Sides = tuple[Array, Array]
+
+METHODS = ("as-norm", "s-norm", "z-norm", "t-norm")
+
+
+@dataclasses.dataclass(frozen=True)
+class NormalizeOptions:
+    method: str = option(
+        "as-norm",
+        "as-norm and s-norm use both sides of a trial, z-norm the enrolment, t-norm "
+        "the test",
+    )
+    top_n: int = option(100, "For as-norm: so many of the highest cohort scores")
+    plda: str = option("", "Score with this PLDA model; without: cosines")
+
+
+@command(
+    "score-normalize",
+    """
+Scores trials and normalises the scores by a cohort of recordings of other speakers:
+adaptive S-norm, S-norm, Z-norm or T-norm. The scores are cosines, or with --plda
+those of ivector-plda-scoring for single utterances. Embeddings come as these commands
+would get them: mean subtracted, projected. A trial with an unknown key is left out.
+
+Usage: score-normalize [options] <trials-rxfilename> <enrol-rspecifier> \\
+         <test-rspecifier> <cohort-rspecifier> <scores-wxfilename>
+e.g.: score-normalize --top-n=300 "cut -d' ' -f1,2 trials |" scp:enrol.scp \\
+         scp:test.scp scp:cohort.scp scores_as_norm
+""",
+    NormalizeOptions,
+    (5, 5),
+)
+def score_normalize(
+    options: NormalizeOptions,
+    trials_rxfilename: str,
+    enrol_rspecifier: str,
+    test_rspecifier: str,
+    cohort_rspecifier: str,
+    scores_wxfilename: str,
+) -> int:
+    if options.method not in METHODS:
+        raise InputError(
+            f"--method={options.method}: expected one of {', '.join(METHODS)}"
+        )
+    if options.top_n < 2:
+        raise InputError(f"--top-n must be at least 2, got {options.top_n}")
+    enrol, test, cohort = (
+        read_embeddings(rspecifier)
+        for rspecifier in (enrol_rspecifier, test_rspecifier, cohort_rspecifier)
+    )
+    for table in (test, cohort):
+        table.check_dim(enrol.vectors.shape[1])
+    if options.method == "as-norm" and options.top_n > len(cohort.rows):
+        warn(f"--top-n={options.top_n}, but the cohort has {len(cohort.rows)} vectors")
+    factors = _factors(options.plda, enrol, test)
+    by_enrol, by_test = _statistics(options, enrol, test, cohort)
+    num_done = num_failed = 0
+    with open_or_fd(scores_wxfilename, "wb") as stream:
+        for block in read_trials(trials_rxfilename):
+            trials = [(e, t) for e, t in block if e in enrol.rows and t in test.rows]
+            rows = np.array([enrol.rows[e] for e, _ in trials], np.int64)
+            columns = np.array([test.rows[t] for _, t in trials], np.int64)
+            raw = score_pairs(*factors, rows, columns)
+            if options.method == "z-norm":
+                scores = by_enrol.normalise(raw, rows)
+            elif options.method == "t-norm":
+                scores = by_test.normalise(raw, columns)
+            else:
+                scores = s_norm(raw, rows, columns, by_enrol, by_test)
+            for (e, t), score in zip(trials, scores.tolist(), strict=True):
+                stream.write(f"{e} {t} {score:.7g}\n".encode())
+            num_done += len(trials)
+            num_failed += len(block) - len(trials)
+    if num_failed:
+        warn(f"{num_failed} trials have a key without an embedding: left out")
+    log(f"Wrote {num_done} scores by {options.method}; {num_failed} trials failed")
+    return 0 if num_done else 1
+
+
+def _factors(plda_rxfilename: str, left: Embeddings, right: Embeddings) -> Sides:
+    """Two tables whose rows' inner products are the scores."""
+    if not plda_rxfilename:
+        return (
+            length_normalise(left.vectors, scale_up=False),
+            length_normalise(right.vectors, scale_up=False),
+        )
+    plda = read_plda(plda_rxfilename)
+    left.check_dim(plda.dim)
+    points = (transform_embeddings(plda, table.vectors) for table in (left, right))
+    return llr_factors(plda, *points)
+
+
+def _statistics(
+    options: NormalizeOptions, enrol: Embeddings, test: Embeddings, cohort: Embeddings
+) -> tuple[CohortStatistics, CohortStatistics]:
+    """Of the enrolments, and of the tests: the cohort takes the other side."""
+    top_n = options.top_n if options.method == "as-norm" else None
+    left, right = _factors(options.plda, enrol, cohort)
+    by_enrol = cohort_statistics(left, right, top_n)
+    left, right = _factors(options.plda, cohort, test)
+    return by_enrol, cohort_statistics(right, left, top_n)
