@@ -100,7 +100,7 @@ def main() -> None:
     path = os.path.join(folder, verifier.CALIBRATION)
     calibration = read_calibration(path) if os.path.exists(path) else None
     features = {
-        name: _features(front_end, name, args.min_speech)
+        name: recording_features(front_end, name, args.min_speech)
         for name in dict.fromkeys([*args.enrol, args.test])
     }
     embed = _embedder(args.model_dir, options)
@@ -134,10 +134,14 @@ def main() -> None:
     )
 
 
-def _features(
+def recording_features(
     front_end: FrontEnd, name: str, min_speech: float
 ) -> tuple[np.ndarray, float]:
-    """The voiced frames of a recording, and its seconds."""
+    """The voiced frames [frames, dim] of a sound file, and its duration in seconds.
+
+    Raises:
+        InputError: it cannot be used; names the file.
+    """
     wave = read_wave(name)
     with located(name):
         frames = front_end.voiced_frames(KEY, wave)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def lines(path):
 def test_it_says_which_kaldi_and_how_long(done):
     _, result = done
     assert "using the embedded commands" in result.stdout.splitlines()[0]
-    for stage in range(11):
+    for stage in range(12):
         assert f"stage {stage}:" in result.stdout
         assert f"stage {stage} took" in result.stdout
 
@@ -75,7 +76,7 @@ def test_stages_leave_what_they_say(done):
     assert len(lines(data / "softmax_train/spklist")) == 12
     assert len(lines(model / "nnet/valid_loss")) == 3
     assert len(lines(model / "eval/xvector.scp")) == 32
-    for name in ("cosine", "cosine_as_norm", "lda_cosine", "plda"):
+    for name in ("cosine", "cosine_as_norm", "lda_cosine", "plda", "plda_llr"):
         assert len(lines(model / "scores" / name)) == len(lines(data / "eval/trials"))
 
 
@@ -93,6 +94,22 @@ def test_the_table_and_the_picture(done):
     assert "\n".join(table) in result.stdout
     picture = (folder / "exp/tiny/det.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and len(picture) > 10000
+
+
+def test_verify_gives_nearly_the_score_of_the_recipe(done):
+    """Nearly: the dither is another."""
+    folder, _ = done
+    enrol, test, expected = lines(folder / "exp/tiny/scores/plda")[0].split()
+    wavs = dict(line.split() for line in lines(folder / "data/eval/wav.scp"))
+    program = RECIPE.parents[2] / "nnet/verify.py"
+    result = subprocess.run(
+        [sys.executable, program, folder / "exp/tiny", wavs[enrol], wavs[test]],
+        capture_output=True,
+        text=True,
+    )
+    printed = dict(line.split(None, 1) for line in result.stdout.splitlines())
+    assert float(printed["score"].split()[0]) == pytest.approx(float(expected), abs=0.3)
+    assert printed["decision"].split()[0] in ("accept:", "reject:")
 
 
 def test_a_failed_stage_shows_the_end_of_its_log(done):
