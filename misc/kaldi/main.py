@@ -62,6 +62,11 @@ MODULES: dict[str, tuple[str, ...]] = {
         "ivector-compute-dot-products",
         "compute-eer",
     ),
+    "misc.kaldi.logistic_commands": (
+        "logistic-regression-train",
+        "logistic-regression-eval",
+        "logistic-regression-copy",
+    ),
     "misc.kaldi.normalize_command": ("score-normalize",),
     "misc.kaldi.calibration_commands": (
         "calibration-train",
