@@ -67,6 +67,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "logistic-regression-eval",
         "logistic-regression-copy",
     ),
+    "misc.kaldi.cluster_command": ("agglomerative-cluster",),
     "misc.kaldi.normalize_command": ("score-normalize",),
     "misc.kaldi.calibration_commands": (
         "calibration-train",

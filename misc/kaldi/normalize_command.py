@@ -13,7 +13,7 @@ from dataset.options import option
 from misc.backend.lda import length_normalise
 from misc.backend.plda import llr_factors, transform_embeddings
 from misc.backend.plda_file import read_plda
-from misc.backend.score_norm import CohortStatistics, cohort_statistics, s_norm
+from misc.backend.score_norm import cohort_statistics, s_norm
 from misc.backend.scoring import score_pairs
 from misc.backend.trials import Embeddings, read_embeddings, read_trials
 from misc.kaldi.command import command, log, warn
@@ -74,7 +74,12 @@ def score_normalize(
     if options.method == "as-norm" and options.top_n > len(cohort.rows):
         warn(f"--top-n={options.top_n}, but the cohort has {len(cohort.rows)} vectors")
     factors = _factors(options.plda, enrol, test)
-    by_enrol, by_test = _statistics(options, enrol, test, cohort)
+    top_n = options.top_n if options.method == "as-norm" else None
+    # Of single utterances the score is symmetric: the cohort may take either side.
+    by_enrol, by_test = (
+        cohort_statistics(*_factors(options.plda, table, cohort), top_n)
+        for table in (enrol, test)
+    )
     num_done = num_failed = 0
     with open_or_fd(scores_wxfilename, "wb") as stream:
         for block in read_trials(trials_rxfilename):
@@ -109,14 +114,3 @@ def _factors(plda_rxfilename: str, left: Embeddings, right: Embeddings) -> Sides
     left.check_dim(plda.dim)
     points = (transform_embeddings(plda, table.vectors) for table in (left, right))
     return llr_factors(plda, *points)
-
-
-def _statistics(
-    options: NormalizeOptions, enrol: Embeddings, test: Embeddings, cohort: Embeddings
-) -> tuple[CohortStatistics, CohortStatistics]:
-    """Of the enrolments, and of the tests: the cohort takes the other side."""
-    top_n = options.top_n if options.method == "as-norm" else None
-    left, right = _factors(options.plda, enrol, cohort)
-    by_enrol = cohort_statistics(left, right, top_n)
-    left, right = _factors(options.plda, cohort, test)
-    return by_enrol, cohort_statistics(right, left, top_n)

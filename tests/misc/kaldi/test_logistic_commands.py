@@ -10,7 +10,7 @@ from misc.backend.logistic_regression_file import read_logistic_regression
 @pytest.fixture
 def data(tmp_path):
     rng = np.random.default_rng(0)
-    labels = np.arange(30) % 3
+    labels = np.repeat([0, 1, 2], [18, 8, 4])
     vectors = rng.normal(size=(3, 4))[labels] + rng.normal(size=(30, 4))
     lines = [
         f"u{n} [ {' '.join(f'{x:.9g}' for x in row)} ]\n"
