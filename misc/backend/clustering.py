@@ -68,7 +68,8 @@ def agglomerative_clusters(
         row[~alive | (sizes[kept] + sizes > most)] = np.inf
         means[kept] = means[:, kept] = row
         means[gone] = means[:, gone] = np.inf
-        stale = np.isin(nearest, (kept, gone)) | (row < least)
+        # A mean of two means is not below both: no other row's least changes.
+        stale = np.isin(nearest, (kept, gone))
         stale[[kept, gone]] = True
         least[stale] = means[stale].min(axis=1)
         nearest[stale] = _nearest(means[stale])

@@ -33,6 +33,18 @@ def test_labels(run, options, expected):
 
 
 @pytest.mark.parametrize(
+    ("share", "expected"), [(1.0, "h2 i2 j2 k1"), (0.5, "h1 i1 j2 k2"), (0.4, "h2 i2")]
+)
+def test_no_speaker_gets_more_than_a_share(run, share, expected):
+    """A share below one over the number of speakers counts for nothing."""
+    options = f"--reco2num-spk-rspecifier='ark:echo r 2 |' --max-spk-fraction={share}"
+    run("echo 'r [ 0 5 4 -9; 5 0 4 -9; 4 4 0 -9; -9 -9 -9 0 ]' > four")
+    done = run(f"{COMMAND} {options} ark:four 'ark:echo r h i j k |' ark,t:-")
+    found = " ".join(done.stdout.replace(" ", "").split())
+    assert found.startswith(expected)
+
+
+@pytest.mark.parametrize(
     ("tables", "message"),
     [
         ("ark:scores 'ark:sed s/c// reco2utt |' ark:out",
