@@ -70,7 +70,6 @@ def agglomerative_clusters(
         means[gone] = means[:, gone] = np.inf
         # A mean of two means is not below both: no other row's least changes.
         stale = np.isin(nearest, (kept, gone))
-        stale[[kept, gone]] = True
         least[stale] = means[stale].min(axis=1)
         nearest[stale] = _nearest(means[stale])
     labels = np.empty(num, np.int64)
