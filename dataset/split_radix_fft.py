@@ -40,108 +40,137 @@ def real_fft(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Real and imaginary parts, float32 [size / 2, frames] each.
     """
+    size, frames = columns.shape
     # The even samples are taken as real, the odd ones as imaginary parts.
-    real, imag = _complex_fft(columns[0::2], columns[1::2])
-    here, mirrored = _output_rows(len(real))
-    a, b = real[here], real[mirrored]
-    c, d = imag[here], imag[mirrored]
-    even_real, even_imag = _HALF * (a + b), _HALF * (c - d)
-    odd_real, odd_imag = _HALF * (c + d), -_HALF * (a - b)
-    turn_real, turn_imag = _turns(len(columns))
-    return (
-        even_real + (odd_real * turn_real - odd_imag * turn_imag),
-        even_imag + (odd_real * turn_imag + odd_imag * turn_real),
-    )
+    parts = _complex_fft(columns.reshape(size // 2, 2, frames).swapaxes(0, 1))
+    here, mirrored = (parts.take(rows, axis=1) for rows in _output_rows(size // 2))
+    sums, differences = here + mirrored, here - mirrored
+    sums *= _HALF
+    differences *= _HALF
+    # The transform of the even samples, and that of the odd ones turned by exp(-i w).
+    even_real, even_imag = sums[0], differences[1]
+    odd_real, odd_imag = _turned(sums[1], differences[0], size)
+    count = len(even_real)
+    real, imag = np.empty((2, size // 2, frames), np.float32)
+    np.add(even_real, odd_real, out=real[:count])
+    np.add(even_imag, odd_imag, out=imag[:count])
+    inner = slice(count - 2, 0, -1)  # the rows above come of the same sums
+    np.subtract(even_real[inner], odd_real[inner], out=real[count:])
+    np.subtract(odd_imag[inner], even_imag[inner], out=imag[count:])
+    return real, imag
 
 
-def _complex_fft(real: np.ndarray, imag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Transforms columns [size, frames]; the rows come out as `_output_rows` tells."""
-    size, frames = real.shape
-    real, imag = real[:, None], imag[:, None]  # [size, sub-transforms, frames]
-    waiting = np.empty((2, size // 2, 0, frames), np.float32)
+def _turned(real: np.ndarray, minus_imag: np.ndarray, size: int) -> np.ndarray:
+    """Real and imaginary parts of (real - i minus_imag) exp(-2 pi i k / size)."""
+    turns, quarter_on = _turns(size)
+    product = turns * real
+    product += quarter_on * minus_imag
+    return product
+
+
+def _complex_fft(parts: np.ndarray) -> np.ndarray:
+    """Transforms [2, size, frames], real and imaginary parts of signals in columns.
+
+    The rows come out as `_output_rows` tells.
+    """
+    size, frames = parts.shape[1:]
+    stage = parts[:, :, None]  # [2, size, sub-transforms, frames]
+    following = np.empty((2, size // 2, 2 if size == 2 else 1, frames), np.float32)
     while size > 1:
-        half, count = size // 2, real.shape[1]
-        even = np.empty((2, half, count + waiting.shape[2], frames), np.float32)
-        odd = np.empty((2, half, count, frames), np.float32)
-        for part, whole in enumerate((real, imag)):
-            np.add(whole[:half], whole[half:], out=even[part, :, :count])
-            np.subtract(whole[:half], whole[half:], out=odd[part])
-        even[:, :, count:] = waiting
+        half, count = size // 2, stage.shape[2]
+        first, second = stage[:, :half], stage[:, half:]
+        np.add(first, second, out=following[:, :, :count])
         if size == 2:
-            even = np.concatenate([even, odd], axis=2)
-        else:
-            waiting = _split_odd(odd, size)
-        real, imag = even
-        size = half
-    return real[0], imag[0]
+            np.subtract(first, second, out=following[:, :, -count:])
+            return following[:, 0]
+        # The odd rows come of two transforms a quarter as large: for the stage after.
+        num_following = following.shape[2]
+        num_after = num_following + 2 * count
+        if size == 4:  # the last stage: with the odd rows of the one before
+            num_after += num_following
+        after = np.empty((2, size // 4, num_after, frames), np.float32)
+        target = after[:, :, num_following : num_following + 2 * count]
+        _split_odd(first - second, target.reshape(2, size // 4, 2, count, frames))
+        stage, following, size = following, after, half
+    return stage[:, 0]
 
 
-def _split_odd(odd: np.ndarray, size: int) -> np.ndarray:
-    """The two quarter-size transforms that give the rows of odd numbers."""
-    _, half, count, frames = odd.shape
-    quarter = half // 2
-    split = np.empty((2, quarter, 2 * count, frames), np.float32)
-    one, three = split[:, :, :count], split[:, :, count:]
+def _split_odd(odd: np.ndarray, out: np.ndarray) -> None:
+    """Writes the inputs of the quarter-size transforms of rows 4k + 1 and 4k + 3.
+
+    Args:
+        odd: [2, size / 2, sub-transforms, frames].
+        out: [2, size / 4, 2 (4k + 1, 4k + 3), sub-transforms, frames].
+    """
+    quarter = out.shape[1]
     (real1, imag1), (real2, imag2) = odd[:, :quarter], odd[:, quarter:]
-    np.add(real1, imag2, out=one[0])
-    np.subtract(imag1, real2, out=one[1])
-    np.subtract(real1, imag2, out=three[0])
-    np.add(imag1, real2, out=three[1])
-    if size > 4:
-        _rotate(one, size, 1)
-        _rotate(three, size, 3)
-    return split
+    rows = out[::-1] if quarter > 2 else out  # so that the products end in place
+    real, imag = rows
+    np.add(real1, imag2, out=real[:, 0])
+    np.subtract(imag1, real2, out=imag[:, 0])
+    np.subtract(real1, imag2, out=real[:, 1])
+    np.add(imag1, real2, out=imag[:, 1])
+    if quarter > 1:
+        eighth = quarter // 2
+        real, imag = rows[:, eighth]
+        sum_, difference = real + imag, imag - real
+        if quarter > 2:
+            _rotate(out)
+        out[0, eighth, 0] = sum_[0] * _SQRT_HALF
+        out[1, eighth, 0] = difference[0] * _SQRT_HALF
+        out[0, eighth, 1] = difference[1] * _SQRT_HALF
+        out[1, eighth, 1] = sum_[1] * -_SQRT_HALF
 
 
-def _rotate(rows: np.ndarray, size: int, times: int) -> None:
-    """Multiplies row n by exp(-2 pi i n times / size), in place."""
-    real, imag = rows[:, size // 8]
-    sum_, difference = real + imag, imag - real
-    real, imag = rows[:, 1:]
-    cosine, minus_sum, sine_less_cosine = _rotation(size, times)
-    shared = cosine * (real + imag)
-    new_imag = minus_sum * real
-    new_imag += shared
-    np.multiply(sine_less_cosine, imag, out=real)
-    real += shared
-    imag[...] = new_imag
-    if times == 1:  # an eighth of a turn
-        rows[:, size // 8] = sum_ * _SQRT_HALF, difference * _SQRT_HALF
-    else:
-        rows[:, size // 8] = difference * _SQRT_HALF, sum_ * -_SQRT_HALF
+def _rotate(swapped: np.ndarray) -> None:
+    """Multiplies row n by exp(-2 pi i n / size), and where 4k + 3 by its cube.
+
+    It finds the imaginary parts before the real ones and leaves them in order.
+    """
+    swapped[:, 0] = swapped[::-1, 0].copy()
+    rows = swapped[:, 1:]
+    cosine, factors = _rotation(4 * swapped.shape[1])
+    shared = rows[0] + rows[1]
+    shared *= cosine
+    rows *= factors
+    rows += shared
 
 
 @functools.lru_cache(maxsize=64)
-def _rotation(size: int, times: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """cos, -(sin + cos) and sin - cos of the angles of rows 1 to size / 4 - 1."""
-    rows = np.arange(1, size // 4)
-    angle = (times * rows * (2 * np.pi) / size).astype(np.float32)
-    cosine = c_float_function("cosf")(angle) if len(rows) else angle
-    sine = c_float_function("sinf")(angle) if len(rows) else angle
-    column = (slice(None), None, None)
-    return cosine[column], -(sine + cosine)[column], (sine - cosine)[column]
+def _rotation(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """For rows 1 to size / 4 - 1 and both transforms: cosines; what parts are times.
+
+    That is sin - cos for imaginary parts, and -(sin + cos) for real ones.
+    """
+    rows = np.arange(1, size // 4)[:, None] * np.array([1, 3])
+    angle = (rows * (2 * np.pi) / size).astype(np.float32)
+    cosine, sine = c_float_function("cosf")(angle), c_float_function("sinf")(angle)
+    factors = np.stack([sine - cosine, -(sine + cosine)])
+    return cosine[..., None, None], factors[..., None, None]
 
 
 @functools.lru_cache(maxsize=8)
 def _turns(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """exp(-2 pi i k / size), k = 0 to size / 2 - 1, by repeated multiplication."""
-    half = size // 2
+    """exp(-2 pi i k / size), k = 0 to size / 4, and that times -i: [2, rows, 1] each.
+
+    By repeated multiplication, as in Kaldi.
+    """
     root = np.float32(2 * np.pi / size * -1)
     root_real = c_float_function("cosf")(root)[()]
     root_imag = c_float_function("sinf")(root)[()]
-    real, imag = np.ones(half, np.float32), np.zeros(half, np.float32)
-    for k in range(1, half // 2 + 1):
+    turns = np.empty((2, size // 4 + 1, 1), np.float32)
+    real, imag = turns[..., 0]
+    real[0], imag[0] = 1, 0
+    for k in range(1, len(real)):
         r, i = real[k - 1], imag[k - 1]
         real[k] = r * root_real - i * root_imag
         imag[k] = r * root_imag + i * root_real
-    for k in range(1, half // 2):
-        real[half - k], imag[half - k] = -real[k], imag[k]
-    return real[:, None], imag[:, None]
+    return turns, np.stack([turns[1], -turns[0]])
 
 
 @functools.lru_cache(maxsize=8)
 def _output_rows(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where `_complex_fft` leaves row k of the result, and row -k."""
+    """Where `_complex_fft` leaves rows k and -k of the result, k = 0 to size / 2."""
     bases, strides = [0], 1  # a sub-transform gives rows base, base + stride, ...
     waiting: list[int] = []
     while size > 1:
@@ -153,5 +182,5 @@ def _output_rows(size: int) -> tuple[np.ndarray, np.ndarray]:
             bases, waiting = bases + waiting, ones + threes
         strides *= 2
         size //= 2
-    here = np.argsort(bases)
-    return here, here[-np.arange(len(here))]
+    rows, k = np.argsort(bases), np.arange(len(bases) // 2 + 1)
+    return rows[k], rows[-k]
