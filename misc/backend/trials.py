@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +12,11 @@ from dataset.errors import InputError
 from dataset.kaldi_io import open_or_fd
 from dataset.kaldi_stream import describe
 from dataset.kaldi_table import SequentialReader
+from misc.backend.text_columns import WordColumn, read_columns, write_columns
 
-_LINES_AT_ONCE = 1 << 18
+Numbers = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,36 +67,128 @@ def check_embedding(key: str, vector: npt.NDArray, dim: int) -> None:
         raise InputError(f"Utterance {key}: the embedding holds NaN or infinity")
 
 
-def read_trials(rxfilename: str) -> Iterator[list[list[str]]]:
-    """The lines `key1 key2` of a trial list as pairs of keys, many at a time.
+@dataclasses.dataclass(frozen=True)
+class Trials:
+    """Pairs of keys, in columns: 8 bytes for each.
+
+    Attributes:
+        enrol: the first key of each trial, as distinct keys and indices of them.
+        test: the second key likewise.
+    """
+
+    enrol: WordColumn
+    test: WordColumn
+
+    def __len__(self) -> int:
+        return len(self.enrol.codes)
+
+    def name(self, number: int) -> str:
+        """The two keys of a trial, as in its line."""
+        first, second = (
+            column.words[column.codes[number]] for column in (self.enrol, self.test)
+        )
+        return f"{first} {second}"
+
+    def take(self, chosen: Indices | Flags) -> Trials:
+        """The trials with these numbers, or where `chosen` is true."""
+        enrol, test = (
+            WordColumn(column.words, column.codes[chosen])
+            for column in (self.enrol, self.test)
+        )
+        return Trials(enrol, test)
+
+    def rows(self, enrol: dict[str, int], test: dict[str, int]) -> tuple[Indices, ...]:
+        """Each trial's rows in two tables; -1 for a key that a table does not have."""
+        first, second = (
+            np.array([table.get(word, -1) for word in column.words], np.int64)[
+                column.codes
+            ]
+            for table, column in ((enrol, self.enrol), (test, self.test))
+        )
+        return first, second
+
+    def find(self, others: Trials) -> Indices:
+        """The numbers here of other trials; -1 for one that is not here."""
+        mine = self._pairs(len(self.test.words))
+        if self._equals(others):
+            return np.arange(len(self))
+        first, second = others.rows(
+            {word: i for i, word in enumerate(self.enrol.words)},
+            {word: i for i, word in enumerate(self.test.words)},
+        )
+        wanted = first * len(self.test.words) + second
+        order = np.argsort(mine)
+        place = np.searchsorted(mine[order], wanted)
+        found = order[np.minimum(place, len(order) - 1)]
+        missing = (first < 0) | (second < 0) | (mine[found] != wanted)
+        return np.where(missing, -1, found)
+
+    def _equals(self, others: Trials) -> bool:
+        return all(
+            a.words == b.words and np.array_equal(a.codes, b.codes)
+            for a, b in ((self.enrol, others.enrol), (self.test, others.test))
+        )
+
+    def _pairs(self, num_tests: int) -> Indices:
+        return self.enrol.codes.astype(np.int64) * num_tests + self.test.codes
+
+    def check_distinct(self, where: str) -> None:
+        """Raises an InputError, with the trial and its lines, if one comes twice."""
+        pairs = self._pairs(len(self.test.words))
+        ordered = np.sort(pairs)
+        twice = ordered[1:][ordered[1:] == ordered[:-1]]
+        if twice.size:
+            first, second = np.flatnonzero(pairs == twice[0])[:2]
+            raise InputError(
+                f"{where}:{second + 1}: the trial {self.name(second)} comes twice, "
+                f"first in line {first + 1}; {twice.size} lines repeat a trial"
+            )
+
+
+def read_trials(rxfilename: str) -> Trials:
+    """The lines `key1 key2` of a trial list.
 
     Raises:
-        InputError: a line with more or fewer fields; names file and line.
+        InputError: a line of another form or a trial that comes twice, with file and
+            line; no trial at all.
     """
-    return _read_lines(rxfilename, "key1 key2")
+    return _read(rxfilename, "key1 key2", "trial")[0]
 
 
-def read_scores(rxfilename: str) -> dict[tuple[str, str], float]:
-    """The scores of lines `key1 key2 score` by their trial, in the file's order.
+def read_scores(rxfilename: str) -> tuple[Trials, Numbers]:
+    """The trials and the scores of lines `key1 key2 score`, in the file's order.
 
     Raises:
-        InputError: a trial that comes twice, a line of another form, or none at all.
+        InputError: as `read_trials`; a score that is not a number.
     """
-    scores: dict[tuple[str, str], float] = {}
-    for lines in _read_lines(rxfilename, "key1 key2 score"):
-        for enrol, test, score in lines:
-            where = f"{rxfilename}, {enrol} {test}"
-            if (enrol, test) in scores:
-                raise InputError(f"{where}: this trial comes twice")
-            scores[enrol, test] = _parse_score(score, where)
-    if not scores:
-        raise InputError(f"No score in {rxfilename}")
-    return scores
+    trials, scores = _read(rxfilename, "key1 key2 score", "score")
+    return trials, cast(Numbers, scores)
+
+
+def read_labels(rxfilename: str) -> tuple[Trials, Flags]:
+    """The trials of lines `key1 key2 target|nontarget`, and which are of one speaker.
+
+    Raises:
+        InputError: as `read_trials`; another label.
+    """
+    trials, labels = _read(rxfilename, "key1 key2 target|nontarget", "trial")
+    return trials, _is_target(cast(WordColumn, labels), describe(rxfilename))
+
+
+def _read(
+    rxfilename: str, form: str, what: str
+) -> tuple[Trials, WordColumn | Numbers | None]:
+    enrol, test, *rest = read_columns(rxfilename, form)
+    trials = Trials(cast(WordColumn, enrol), cast(WordColumn, test))
+    if not len(trials):
+        raise InputError(f"No {what} in {describe(rxfilename)}")
+    trials.check_distinct(describe(rxfilename))
+    return trials, rest[0] if rest else None
 
 
 def read_labelled_scores(
     scores_rxfilename: str, trials_rxfilename: str
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+) -> tuple[Numbers, Flags]:
     """Scores in the order of their file, and whether each is of a target trial.
 
     Args:
@@ -103,81 +197,57 @@ def read_labelled_scores(
             a score are no fault, as in Kaldi's sid/compute_min_dcf.py.
 
     Raises:
-        InputError: a score whose trial is not listed, a line of another form.
+        InputError: a score whose trial is not listed; as `read_scores`, `read_labels`.
     """
-    labels = read_labels(trials_rxfilename)
-    scores: list[float] = []
-    is_target: list[bool] = []
-    for lines in _read_lines(scores_rxfilename, "key1 key2 score"):
-        for enrol, test, score in lines:
-            label = labels.get((enrol, test))
-            if label is None:
-                raise InputError(
-                    f"{scores_rxfilename}: the trial {enrol} {test} is not in "
-                    f"{trials_rxfilename}"
-                )
-            where = f"{scores_rxfilename}, {enrol} {test}"
-            scores.append(_parse_score(score, where))
-            is_target.append(label)
-    return np.array(scores), np.array(is_target, dtype=bool)
+    listed, is_target = read_labels(trials_rxfilename)
+    scored, scores = read_scores(scores_rxfilename)
+    return scores, is_target[
+        find_all(listed, scored, trials_rxfilename, scores_rxfilename)
+    ]
 
 
-def read_scores_and_labels(rxfilename: str) -> tuple[list[float], list[float]]:
+def find_all(
+    listed: Trials, scored: Trials, trials_rxfilename: str, scores_rxfilename: str
+) -> Indices:
+    """The numbers in `listed` of the trials `scored`.
+
+    Raises:
+        InputError: some are not there; says how many, and the first.
+    """
+    numbers = listed.find(scored)
+    unknown = np.flatnonzero(numbers < 0)
+    if unknown.size:
+        raise InputError(
+            f"{unknown.size} of {len(scored)} trials of {describe(scores_rxfilename)} "
+            f"are not in {describe(trials_rxfilename)}, the first is the trial "
+            f"{scored.name(unknown[0])}"
+        )
+    return numbers
+
+
+def read_scores_and_labels(rxfilename: str) -> tuple[Numbers, Numbers]:
     """The target and the nontarget scores of lines `score target|nontarget`.
 
     Raises:
         InputError: a line of another form; names it.
     """
-    target: list[float] = []
-    nontarget: list[float] = []
-    for lines in _read_lines(rxfilename, "score target|nontarget"):
-        for score, label in lines:
-            group = target if _is_target(label, rxfilename) else nontarget
-            group.append(_parse_score(score, rxfilename))
-    return target, nontarget
+    scores, labels = read_columns(rxfilename, "score target|nontarget")
+    is_target = _is_target(cast(WordColumn, labels), describe(rxfilename))
+    numbers = cast(Numbers, scores)
+    return numbers[is_target], numbers[~is_target]
 
 
-def _parse_score(text: str, where: str) -> float:
-    try:
-        score = float(text)
-    except ValueError:
-        score = np.nan
-    if np.isnan(score):
-        raise InputError(f"{where}: expected a number as score, got '{text}'")
-    return score
+def write_scores(wxfilename: str, trials: Trials, scores: Numbers) -> None:
+    """Lines `key1 key2 score`, seven significant digits, as Kaldi's."""
+    with open_or_fd(wxfilename, "wb") as stream:
+        write_columns(stream, trials.enrol, trials.test, scores)
 
 
-def _is_target(label: str, where: str) -> bool:
-    if label not in ("target", "nontarget"):
-        raise InputError(f"{where}: expected target or nontarget, got '{label}'")
-    return label == "target"
-
-
-def read_labels(rxfilename: str) -> dict[tuple[str, str], bool]:
-    """Whether each trial of lines `key1 key2 target|nontarget` is of one speaker.
-
-    Raises:
-        InputError: a line of another form; names it.
-    """
-    return {
-        (enrol, test): _is_target(label, f"{rxfilename}, {enrol} {test}")
-        for lines in _read_lines(rxfilename, "key1 key2 target|nontarget")
-        for enrol, test, label in lines
-    }
-
-
-def _read_lines(rxfilename: str, form: str) -> Iterator[list[list[str]]]:
-    """The fields of the lines of a text, in blocks; `form` shows what to expect."""
-    num_fields = len(form.split())
-    with open_or_fd(rxfilename) as stream:
-        first = 1
-        while lines := list(itertools.islice(stream, _LINES_AT_ONCE)):
-            fields = [line.decode(errors="replace").split() for line in lines]
-            for number, words in enumerate(fields, first):
-                if len(words) != num_fields:
-                    raise InputError(
-                        f"{describe(rxfilename)}:{number}: expected '{form}', "
-                        f"got '{' '.join(words)}'"
-                    )
-            yield fields
-            first += len(lines)
+def _is_target(labels: WordColumn, where: str) -> Flags:
+    for code, word in enumerate(labels.words):
+        if word not in ("target", "nontarget"):
+            line = int(np.argmax(labels.codes == code)) + 1
+            raise InputError(
+                f"{where}:{line}: expected target or nontarget, got '{word}'"
+            )
+    return np.array([word == "target" for word in labels.words], bool)[labels.codes]

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset.errors import InputError
-from dataset.kaldi_io import open_or_fd
 from dataset.kaldi_table import SequentialReader
 from dataset.options import option
 from misc.backend.calibration import (
@@ -22,11 +21,17 @@ from misc.backend.calibration import (
     score_names,
     write_calibration,
 )
-from misc.backend.trials import read_embeddings, read_labels, read_scores
+from misc.backend.trials import (
+    Trials,
+    find_all,
+    read_embeddings,
+    read_labels,
+    read_scores,
+    write_scores,
+)
 from misc.kaldi.command import command, log, warn
 
 Array = npt.NDArray[np.float64]
-Trial = tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,13 +74,10 @@ def calibration_train(
 ) -> int:
     *scores_rxfilenames, calibration_wxfilename = files
     trials, scores = _read_systems(scores_rxfilenames)
-    labels = read_labels(trials_rxfilename)
-    unknown = [trial for trial in trials if trial not in labels]
-    if unknown:
-        raise InputError(
-            f"{len(unknown)} of {len(trials)} trials of {scores_rxfilenames[0]} are "
-            f"not in {trials_rxfilename}, the first is '{' '.join(unknown[0])}'"
-        )
+    listed, labels = read_labels(trials_rxfilename)
+    is_target = labels[
+        find_all(listed, trials, trials_rxfilename, scores_rxfilenames[0])
+    ]
     if len(trials) < len(labels):
         warn(f"{len(labels) - len(trials)} of {len(labels)} trials have no score")
     measures = _measures(options)
@@ -83,7 +85,6 @@ def calibration_train(
     for name, values in measures.items():
         names += quality_names(name)
         inputs += list(_quality(name, values(), trials).T)
-    is_target = np.array([labels[trial] for trial in trials])
     columns = np.column_stack(inputs)
     calibration = fit_calibration(names, columns, is_target, options.p_target)
     write_calibration(calibration_wxfilename, calibration)
@@ -129,27 +130,28 @@ def calibration_apply(
         qualities = _quality(name, values(), trials).T
         columns |= dict(zip(quality_names(name), qualities, strict=True))
     llrs = calibration.llr(np.column_stack([columns[n] for n in calibration.inputs]))
-    with open_or_fd(llrs_wxfilename, "wb") as stream:
-        for (enrol, test), llr in zip(trials, llrs.tolist(), strict=True):
-            stream.write(f"{enrol} {test} {llr:.7g}\n".encode())
+    write_scores(llrs_wxfilename, trials, llrs)
     log(f"Wrote the log-likelihood ratios of {len(llrs)} trials")
     return 0
 
 
-def _read_systems(scores_rxfilenames: Sequence[str]) -> tuple[list[Trial], list[Array]]:
+def _read_systems(scores_rxfilenames: Sequence[str]) -> tuple[Trials, list[Array]]:
     """The trials in the order of the first file, and each system's scores of them."""
-    systems = [read_scores(name) for name in scores_rxfilenames]
-    first = systems[0]
-    for name, scores in zip(scores_rxfilenames, systems, strict=True):
-        differing = sorted(first.keys() ^ scores.keys())
-        if differing:
+    trials, first = read_scores(scores_rxfilenames[0])
+    systems = [first]
+    for name in scores_rxfilenames[1:]:
+        others, scores = read_scores(name)
+        numbers, back = others.find(trials), trials.find(others)
+        absent = (np.flatnonzero(numbers < 0), np.flatnonzero(back < 0))
+        if absent[0].size or absent[1].size:
+            example = trials.name(absent[0][0]) if absent[0].size else ""
             raise InputError(
                 f"{scores_rxfilenames[0]} and {name} must score the same trials: "
-                f"{len(differing)} are in one of them only, such as "
-                f"'{' '.join(differing[0])}'"
+                f"{absent[0].size + absent[1].size} are in one of them only, such as "
+                f"'{example or others.name(absent[1][0])}'"
             )
-    trials = list(first)
-    return trials, [np.array([scores[trial] for trial in trials]) for scores in systems]
+        systems.append(scores[numbers])
+    return trials, systems
 
 
 def _measures(options: QualityOptions) -> dict[str, Callable[[], dict[str, float]]]:
@@ -173,14 +175,15 @@ def _read_norms(rspecifier: str) -> dict[str, float]:
     return dict(zip(table.rows, norms.tolist(), strict=True))
 
 
-def _quality(name: str, values: dict[str, float], trials: list[Trial]) -> Array:
-    absent = sorted({key for trial in trials for key in trial if key not in values})
+def _quality(name: str, values: dict[str, float], trials: Trials) -> Array:
+    columns = (trials.enrol, trials.test)
+    absent = sorted({w for column in columns for w in column.words if w not in values})
     if absent:
         raise InputError(
             f"No {name} of {len(absent)} keys of the trials, such as {absent[0]}: the "
             "table must hold enrolments and tests"
         )
-    sides = ([values[trial[side]] for trial in trials] for side in (0, 1))
+    sides = (np.array([values[w] for w in c.words])[c.codes] for c in columns)
     return quality_inputs(*sides)
 
 

@@ -8,14 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset.errors import InputError
-from dataset.kaldi_io import open_or_fd
 from dataset.options import option
 from misc.backend.lda import length_normalise
 from misc.backend.plda import llr_factors, transform_embeddings
 from misc.backend.plda_file import read_plda
 from misc.backend.score_norm import cohort_statistics, s_norm
 from misc.backend.scoring import score_pairs
-from misc.backend.trials import Embeddings, read_embeddings, read_trials
+from misc.backend.trials import (
+    Embeddings,
+    read_embeddings,
+    read_trials,
+    write_scores,
+)
 from misc.kaldi.command import command, log, warn
 
 Array = npt.NDArray[np.float64]
@@ -41,7 +45,8 @@ class NormalizeOptions:
 Scores trials and normalises the scores by a cohort of recordings of other speakers:
 adaptive S-norm, S-norm, Z-norm or T-norm. The scores are cosines, or with --plda
 those of ivector-plda-scoring for single utterances. Embeddings come as these commands
-would get them: mean subtracted, projected. A trial with an unknown key is left out.
+would get them: mean subtracted, projected. A trial with an unknown key is left out; if
+more are left out than scored, the status is 1.
 
 Usage: score-normalize [options] <trials-rxfilename> <enrol-rspecifier> \\
          <test-rspecifier> <cohort-rspecifier> <scores-wxfilename>
@@ -80,27 +85,23 @@ def score_normalize(
         cohort_statistics(*_factors(options.plda, table, cohort), top_n)
         for table in (enrol, test)
     )
-    num_done = num_failed = 0
-    with open_or_fd(scores_wxfilename, "wb") as stream:
-        for block in read_trials(trials_rxfilename):
-            trials = [(e, t) for e, t in block if e in enrol.rows and t in test.rows]
-            rows = np.array([enrol.rows[e] for e, _ in trials], np.int64)
-            columns = np.array([test.rows[t] for _, t in trials], np.int64)
-            raw = score_pairs(*factors, rows, columns)
-            if options.method == "z-norm":
-                scores = by_enrol.normalise(raw, rows)
-            elif options.method == "t-norm":
-                scores = by_test.normalise(raw, columns)
-            else:
-                scores = s_norm(raw, rows, columns, by_enrol, by_test)
-            for (e, t), score in zip(trials, scores.tolist(), strict=True):
-                stream.write(f"{e} {t} {score:.7g}\n".encode())
-            num_done += len(trials)
-            num_failed += len(block) - len(trials)
+    trials = read_trials(trials_rxfilename)
+    rows, columns = trials.rows(enrol.rows, test.rows)
+    known = (rows >= 0) & (columns >= 0)
+    num_failed = len(trials) - int(np.count_nonzero(known))
     if num_failed:
         warn(f"{num_failed} trials have a key without an embedding: left out")
-    log(f"Wrote {num_done} scores by {options.method}; {num_failed} trials failed")
-    return 0 if num_done else 1
+        trials, rows, columns = trials.take(known), rows[known], columns[known]
+    raw = score_pairs(*factors, rows, columns)
+    if options.method == "z-norm":
+        scores = by_enrol.normalise(raw, rows)
+    elif options.method == "t-norm":
+        scores = by_test.normalise(raw, columns)
+    else:
+        scores = s_norm(raw, rows, columns, by_enrol, by_test)
+    write_scores(scores_wxfilename, trials, scores)
+    log(f"Wrote {len(scores)} scores by {options.method}; {num_failed} trials failed")
+    return 0 if len(scores) >= max(num_failed, 1) else 1
 
 
 def _factors(plda_rxfilename: str, left: Embeddings, right: Embeddings) -> Sides:

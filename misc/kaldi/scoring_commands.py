@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import sys
-from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
 from dataset.errors import InputError
-from dataset.kaldi_io import open_or_fd
 from dataset.kaldi_table import RandomAccessReader
 from dataset.options import option
 from misc.backend.plda import Plda, llr_factors, transform_embeddings
@@ -19,15 +16,16 @@ from misc.backend.plda_file import read_plda
 from misc.backend.scoring import score_pairs
 from misc.backend.trials import (
     Embeddings,
+    Trials,
     read_embeddings,
     read_scores_and_labels,
     read_trials,
+    write_scores,
 )
 from misc.kaldi.command import command, log, warn
 from misc.metrics import eer
 
 Array = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 
 _WARNINGS_SHOWN = 10
 
@@ -52,7 +50,8 @@ class PldaScoringOptions:
     """
 Scores trials by the log-likelihood ratio of a PLDA model. The enrolments are averages
 over a speaker's utterances; how many these were (--num-utts) matters to the score. A
-trial with an unknown key is left out, with a warning.
+trial with an unknown key is left out, with a warning; if more are left out than
+scored, the status is 1.
 
 Usage: ivector-plda-scoring [options] <plda-rxfilename> <train-ivector-rspecifier> \\
          <test-ivector-rspecifier> <trials-rxfilename> <scores-wxfilename>
@@ -123,7 +122,8 @@ def _plda_coordinates(
     "ivector-compute-dot-products",
     """
 Scores trials by the dot product of their vectors: by the cosine if these have length 1.
-A trial with an unknown key is left out, with a warning.
+A trial with an unknown key is left out, with a warning; if more are left out than
+scored, the status is 1.
 
 Usage: ivector-compute-dot-products [options] <trials-rxfilename> \\
          <ivector1-rspecifier> <ivector2-rspecifier> <scores-wxfilename>
@@ -152,57 +152,44 @@ def ivector_compute_dot_products(
 
 
 def _score_trials(
-    indices: tuple[dict[str, int], dict[str, int]],
+    tables: tuple[dict[str, int], dict[str, int]],
     factors: tuple[Array, Array],
     trials_rxfilename: str,
     scores_wxfilename: str,
 ) -> int:
     """Writes `key1 key2 score` for each trial: the product of the keys' factors."""
-    unknown: set[str] = set()
-    num_trials = num_done = 0
-    total = total_square = np.float64(0.0)
-    with open_or_fd(scores_wxfilename, "wb") as stream:
-        for trials in read_trials(trials_rxfilename):
-            rows = np.array([indices[0].get(first, -1) for first, _ in trials])
-            columns = np.array([indices[1].get(second, -1) for _, second in trials])
-            known = (rows >= 0) & (columns >= 0)
-            _warn_of_unknown(trials, rows, columns, unknown)
-            scores = score_pairs(*factors, rows[known], columns[known])
-            stream.write(_format_scores(itertools.compress(trials, known), scores))
-            num_trials += len(trials)
-            num_done += len(scores)
-            total += scores.sum()
-            total_square += scores @ scores
-    if len(unknown) > _WARNINGS_SHOWN:
-        warn(f"In all {len(unknown)} keys were unknown")
-    if num_done:
-        mean = total / num_done
-        deviation = np.sqrt(max(total_square / num_done - mean**2, 0.0))
+    trials = read_trials(trials_rxfilename)
+    rows, columns = trials.rows(*tables)
+    known = (rows >= 0) & (columns >= 0)
+    num_failed = len(trials) - int(np.count_nonzero(known))
+    if num_failed:
+        _warn_of_unknown(trials, tables)
+        trials, rows, columns = trials.take(known), rows[known], columns[known]
+    scores = score_pairs(*factors, rows, columns)
+    write_scores(scores_wxfilename, trials, scores)
+    if len(scores):
+        mean, deviation = scores.mean(), scores.std()
         log(f"Mean score was {mean:.6g}, standard deviation was {deviation:.6g}")
-    log(f"Processed {num_done} trials, {num_trials - num_done} had errors.")
-    return 0 if num_done else 1
+    log(f"Processed {len(scores)} trials, {num_failed} had errors.")
+    return 0 if len(scores) >= max(num_failed, 1) else 1
 
 
 def _warn_of_unknown(
-    trials: list[list[str]], rows: Indices, columns: Indices, unknown: set[str]
+    trials: Trials, tables: tuple[dict[str, int], dict[str, int]]
 ) -> None:
-    """Names the first unknown keys; adds all of them to `unknown`."""
-    for side, found, table in ((0, rows, "first"), (1, columns, "second")):
-        for trial in np.flatnonzero(found < 0):
-            key = trials[trial][side]
-            named = f"{key} in the {table} table"
-            if named not in unknown and len(unknown) < _WARNINGS_SHOWN:
-                warn(f"No vector for {named}; leaving out its trials")
-            unknown.add(named)
-
-
-def _format_scores(trials: Iterable[list[str]], scores: Array) -> bytes:
-    """Lines of text with seven significant digits, as Kaldi's."""
-    lines = [
-        f"{first} {second} {score:.7g}\n"
-        for (first, second), score in zip(trials, scores.tolist(), strict=True)
+    """Names the first unknown keys and counts all."""
+    unknown = [
+        f"{word} in the {name} table"
+        for name, column, table in zip(
+            ("first", "second"), (trials.enrol, trials.test), tables, strict=True
+        )
+        for word in column.words
+        if word not in table
     ]
-    return "".join(lines).encode()
+    for named in unknown[:_WARNINGS_SHOWN]:
+        warn(f"No vector for {named}; leaving out its trials")
+    if len(unknown) > _WARNINGS_SHOWN:
+        warn(f"In all {len(unknown)} keys were unknown")
 
 
 @command(

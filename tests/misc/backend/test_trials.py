@@ -38,17 +38,40 @@ def test_bad_embeddings_are_named(entries, message, tmp_path):
         trials.read_embeddings(write_table(tmp_path / "x", entries))
 
 
-def test_trials_come_in_blocks_and_lines_are_counted_over_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(trials, "_LINES_AT_ONCE", 2)
+def test_trials_are_columns_of_distinct_keys(tmp_path):
     path = tmp_path / "trials"
-    path.write_text("a b\n c\td \r\ne f\n")
-    assert list(trials.read_trials(str(path))) == [
-        [["a", "b"], ["c", "d"]],
-        [["e", "f"]],
-    ]
-    path.write_text("a b\nc d\ne f\ng h target\n")
-    with pytest.raises(InputError, match="trials:4: expected 'key1 key2', got 'g h ta"):
-        list(trials.read_trials(str(path)))
+    path.write_text("a b\n c\td \r\na d\nc b")
+    found = trials.read_trials(str(path))
+    assert (found.enrol.words, found.test.words) == (["a", "c"], ["b", "d"])
+    assert [found.name(i) for i in range(len(found))] == ["a b", "c d", "a d", "c b"]
+    rows, columns = found.rows({"c": 7, "a": 3}, {"d": 1})
+    assert rows.tolist() == [3, 7, 3, 7] and columns.tolist() == [-1, 1, 1, -1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a b\nc d\ng h target\n", "trials:3: expected 'key1 key2', got 'g h target'"),
+        ("a b\n\nc d\n", "trials:2: expected 'key1 key2', got ''"),
+        ("a b\nc\nd e f\n", "trials:2: expected 'key1 key2', got 'c'"),
+        ("a b\nc d\na c\na b\n", "trials:4: the trial a b comes twice, .* line 1"),
+        ("a b\nc \0\n", "trials:2: expected"),
+        ("", "No trial in .*trials"),
+    ],
+)
+def test_bad_trials_are_named_with_their_line(text, message, tmp_path):
+    path = tmp_path / "trials"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        trials.read_trials(str(path))
+
+
+def test_other_trials_are_found_in_any_order(tmp_path):
+    listed, others = tmp_path / "listed", tmp_path / "others"
+    listed.write_text("a x\na y\nb x\nc y\n")
+    others.write_text("c y\nb y\nz x\na x\na z\n")
+    found = trials.read_trials(str(listed)).find(trials.read_trials(str(others)))
+    assert found.tolist() == [3, -1, -1, 0, -1]
 
 
 def test_labelled_scores_keep_their_order(tmp_path):
@@ -59,5 +82,7 @@ def test_labelled_scores_keep_their_order(tmp_path):
     assert list(scores) == [-1.5, 20.0]
     assert list(is_target) == [False, True]
     scored.write_text("a c nan\n")
-    with pytest.raises(InputError, match="scores, a c: expected a number .* 'nan'"):
+    with pytest.raises(
+        InputError, match="scores:1, a c nan: expected a number .* 'nan'"
+    ):
         trials.read_labelled_scores(str(scored), str(listed))

@@ -77,7 +77,7 @@ def test_trials_without_a_score_are_counted(folder, run):
     [
         ("head -n 200 trials | calibration-train - a c.json", "76 of 276 trials of a"),
         ("calibration-train trials a 'head -n 270 b |' c.json", "6 are in one of them"),
-        ("cat a a | calibration-train trials - c.json", "this trial comes twice"),
+        ("cat a a | calibration-train trials - c.json", "comes twice"),
         ("sed 1d a | sed '1s/[^ ]*$/nan/' | calibration-train trials - c.json",
          "expected a number as score, got 'nan'"),
         ("sed '1s/[^ ]*$/inf/' a | calibration-train trials - c.json", "not finite"),
