@@ -177,6 +177,18 @@ def smooth_within(plda: Plda, factor: float) -> Plda:
     return Plda(plda.mean, transform, plda.psi / within)
 
 
+def transform_plda(plda: Plda, transform: Array) -> Plda:
+    """The model of `transform` times the embeddings (Kaldi's Plda::ApplyTransform).
+
+    Args:
+        plda: the model.
+        transform: [rows, dim], of full rank, rows at most dim.
+    """
+    back = transform @ np.linalg.inv(plda.transform)
+    covariances = Covariances(within=back @ back.T, between=(back * plda.psi) @ back.T)
+    return diagonalise(transform @ plda.mean, covariances)
+
+
 def adapt_plda(
     plda: Plda,
     embeddings: npt.ArrayLike,

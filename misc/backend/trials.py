@@ -100,9 +100,9 @@ class Trials:
     def rows(self, enrol: dict[str, int], test: dict[str, int]) -> tuple[Indices, ...]:
         """Each trial's rows in two tables; -1 for a key that a table does not have."""
         first, second = (
-            np.array([table.get(word, -1) for word in column.words], np.int64)[
+            np.array([table.get(w, -1) for w in column.words], np.int64).take(
                 column.codes
-            ]
+            )
             for table, column in ((enrol, self.enrol), (test, self.test))
         )
         return first, second
@@ -135,6 +135,12 @@ class Trials:
     def check_distinct(self, where: str) -> None:
         """Raises an InputError, with the trial and its lines, if one comes twice."""
         pairs = self._pairs(len(self.test.words))
+        num_pairs = len(self.enrol.words) * len(self.test.words)
+        if num_pairs <= 64 * len(pairs):  # most often: faster than to sort
+            seen = np.zeros(num_pairs, bool)
+            seen[pairs] = True
+            if np.count_nonzero(seen) == len(pairs):
+                return
         ordered = np.sort(pairs)
         twice = ordered[1:][ordered[1:] == ordered[:-1]]
         if twice.size:

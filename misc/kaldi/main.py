@@ -59,6 +59,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "misc.kaldi.scoring_commands": (
         "ivector-plda-scoring",
+        "ivector-plda-scoring-dense",
         "ivector-compute-dot-products",
         "compute-eer",
     ),

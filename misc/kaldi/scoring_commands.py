@@ -9,14 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset.errors import InputError
-from dataset.kaldi_table import RandomAccessReader
+from dataset.kaldi_table import RandomAccessReader, SequentialReader, TableWriter
 from dataset.options import option
+from misc.backend.dense_scoring import dense_scores
 from misc.backend.plda import Plda, llr_factors, transform_embeddings
 from misc.backend.plda_file import read_plda
 from misc.backend.scoring import score_pairs
 from misc.backend.trials import (
     Embeddings,
     Trials,
+    check_embedding,
     read_embeddings,
     read_scores_and_labels,
     read_trials,
@@ -118,6 +120,67 @@ def _plda_coordinates(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class DenseScoringOptions:
+    target_energy: float = option(
+        0.5, "Share of a recording's variance that its own PCA keeps"
+    )
+    normalize_length: bool = option(
+        True,
+        "Scale each embedding so that its square under its expected variance is its "
+        "dimension",
+    )
+    simple_length_normalization: bool = option(
+        False, "Scale to the length sqrt(dim) instead"
+    )
+
+
+@command(
+    "ivector-plda-scoring-dense",
+    """
+Scores all pairs of a recording's segments by a PLDA model, for diarization: one matrix
+for each recording, rows and columns in the order of reco2utt.
+
+Usage: ivector-plda-scoring-dense [options] <plda-rxfilename> <reco2utt-rspecifier> \\
+         <ivector-rspecifier> <scores-wspecifier>
+e.g.: ivector-plda-scoring-dense plda ark:reco2utt scp:xvector.scp ark:scores.ark
+""",
+    DenseScoringOptions,
+    (4, 4),
+)
+def ivector_plda_scoring_dense(
+    options: DenseScoringOptions,
+    plda_rxfilename: str,
+    reco2utt_rspecifier: str,
+    ivector_rspecifier: str,
+    scores_wspecifier: str,
+) -> int:
+    plda = read_plda(plda_rxfilename)
+    num_done = 0
+    with (
+        SequentialReader(reco2utt_rspecifier, "tokens") as reco2utt,
+        RandomAccessReader(ivector_rspecifier, "vector") as embeddings,
+        TableWriter(scores_wspecifier, "matrix") as writer,
+    ):
+        for recording, utterances in reco2utt:
+            vectors = [embeddings[utterance] for utterance in utterances]
+            for utterance, vector in zip(utterances, vectors, strict=True):
+                check_embedding(utterance, vector, plda.dim)
+            if not vectors:
+                raise InputError(f"Recording {recording}: expected segments, got none")
+            scores = dense_scores(
+                plda,
+                np.stack(vectors),
+                options.target_energy,
+                options.normalize_length,
+                options.simple_length_normalization,
+            )
+            writer.write(recording, scores)
+            num_done += 1
+    log(f"Processed {num_done} recordings, 0 had errors.")
+    return 0 if num_done else 1
+
+
 @command(
     "ivector-compute-dot-products",
     """
@@ -168,7 +231,8 @@ def _score_trials(
     scores = score_pairs(*factors, rows, columns)
     write_scores(scores_wxfilename, trials, scores)
     if len(scores):
-        mean, deviation = scores.mean(), scores.std()
+        mean = scores.mean()
+        deviation = np.sqrt(max(scores @ scores / len(scores) - mean**2, 0.0))
         log(f"Mean score was {mean:.6g}, standard deviation was {deviation:.6g}")
     log(f"Processed {len(scores)} trials, {num_failed} had errors.")
     return 0 if len(scores) >= max(num_failed, 1) else 1

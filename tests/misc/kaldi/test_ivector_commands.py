@@ -375,6 +375,30 @@ def test_numbers_of_utterances_matter(run, scorable):
     assert "speaker s0: expected at least 1" in run(command, status=255).stderr
 
 
+def test_dense_scores_are_a_matrix_of_each_recording(run, scorable):
+    write_lines(scorable / "reco2utt", ["r1 s0-0 s1-0 s0-1", "r2 s2-0"])
+    command = "ivector-plda-scoring-dense plda ark:reco2utt ark:x"
+    done = run(f"{command} ark:dense")
+    with SequentialReader(f"ark:{scorable}/dense", "matrix") as reader:
+        found = dict(reader)
+    assert [matrix.shape for matrix in found.values()] == [(3, 3), (1, 1)]
+    np.testing.assert_allclose(found["r1"], found["r1"].T, atol=1e-4)
+    assert "Processed 2 recordings" in done.stderr
+    write_lines(scorable / "reco2utt", ["r1 s0-0 nobody"])
+    assert "no entry with key nobody" in run(f"{command} ark:-", status=255).stderr
+
+
+def test_a_trial_that_comes_twice_is_refused(run, scorable):
+    write_lines(scorable / "trials", ["s0 s0-1", "s0 s1-1", "s0 s0-1"])
+    for command in (
+        "ivector-plda-scoring plda ark:spk ark:x trials scores",
+        "ivector-compute-dot-products trials ark:spk ark:x scores",
+    ):
+        done = run(command, status=255)
+        assert "trials:3: the trial s0 s0-1 comes twice" in done.stderr
+        assert not (scorable / "scores").exists()
+
+
 def test_scoring_refuses_what_does_not_fit(run, scorable):
     command = "ivector-plda-scoring plda ark:{} ark:x {} scores"
     write_lines(scorable / "labelled", ["s0 s0-1", "s0 s1-1 nontarget"])
