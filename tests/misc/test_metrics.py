@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dataset.errors import InputError
 from misc import metrics
+from misc.sorted_scores import SortedScores
 
 ORIGINAL = Path(__file__).parents[1] / "data/original_cos_eer.npz"
 
@@ -290,3 +291,37 @@ def test_cosine_eer_needs_pairs_of_both_kinds():
         metrics.compute_cos_pairwise_eer(np.ones((3, 2)), [1, 2, 3])
     with pytest.raises(InputError, match="shapes"):
         metrics.compute_cos_pairwise_eer(np.ones((3, 2)), [1, 2])
+
+
+@given(scores, scores)
+def test_sorted_once_and_single_precision_give_the_same(target, nontarget):
+    once = SortedScores.of(np.float32(target), np.float32(nontarget))
+    assert once.target.dtype == np.float32
+    for measure in MEASURES:
+        expected = measure(target, nontarget)
+        np.testing.assert_array_equal(getattr(once, measure.__name__)(), expected)
+    is_target = np.arange(len(target) + len(nontarget)) % 2 == 0
+    values = np.arange(is_target.size, dtype=float)
+    split = SortedScores.of_trials(values, is_target)
+    np.testing.assert_array_equal(split.target, values[is_target])
+    np.testing.assert_array_equal(split.nontarget, values[~is_target])
+
+
+def test_thresholds_between_single_precision_scores():
+    scores = SortedScores.of(np.float32([0.1]), np.float32([0.1]))
+    above = float(np.float32(0.1))
+    assert scores.rates(above) == (1.0, 0.0)
+    assert scores.rates(np.nextafter(above, 0.0)) == (0.0, 1.0)
+
+
+def test_thinned_points_are_on_the_curve():
+    rng = np.random.default_rng(0)
+    scores = SortedScores.of(rng.normal(1, 1, 3000), rng.normal(-1, 1, 50_000))
+    every, thinned = scores.det_points(), scores.det_points(400)
+    assert len(thinned.p_miss) < 1100
+    where = np.searchsorted(every.thresholds, thinned.thresholds)
+    for full, few in zip(every, thinned, strict=True):
+        np.testing.assert_array_equal(full[where], few)
+    # Both ends stay whole, and between them no step is a large one.
+    np.testing.assert_array_equal(every.p_miss[:40], thinned.p_miss[:40])
+    assert np.diff(thinned.p_miss).max() < 0.02
