@@ -6,8 +6,7 @@ names and defaults. Samples are in the scale of 16-bit integers (`dataset.wav.Wa
 
 Without dither they give Kaldi's numbers but for a last bit here and there. Departures:
 dither noise is added once to the waveform, not anew to each frame, and comes from a
-seeded generator, so that the same input gives the same features; there is no vocal
-tract length normalisation and no `--htk-compat`.
+seeded generator, so that the same input gives the same features.
 """
 
 from __future__ import annotations
@@ -30,6 +29,9 @@ class MfccOptions(FrameOptions):
     num_ceps: int = option(13, "Number of cepstra, including C0")
     use_energy: bool = option(True, "Use the log energy of the frame in place of C0")
     cepstral_lifter: float = option(22.0, "Constant of the cepstral lifter; 0: none")
+    htk_compat: bool = option(
+        False, "Put the energy or C0 last, and C0 times the square root of 2, as HTK"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,7 @@ class FbankOptions(FrameOptions):
     """Options of `compute_fbank`."""
 
     use_energy: bool = option(False, "Put the log energy of the frame first")
+    htk_compat: bool = option(False, "Put the energy last, as HTK")
     use_log_fbank: bool = option(True, "Logarithm of the energies")
     use_power: bool = option(
         True, "Energies from the power spectrum, not the magnitude"
@@ -76,6 +79,7 @@ def compute_mfcc(
     rate: float,
     options: MfccOptions,
     rng: np.random.Generator | None = None,
+    vtln_warp: float = 1.0,
 ) -> np.ndarray:
     """Mel-frequency cepstra: float32 [frames, num_ceps].
 
@@ -86,15 +90,22 @@ def compute_mfcc(
         rate: its sampling frequency in Hz.
         options: as on Kaldi's command line.
         rng: source of the dither noise; seed 0 if not given.
+        vtln_warp: the speaker's warp factor for vocal tract length normalisation.
 
     Raises:
         InputError: the rate or the options do not fit.
     """
     transform, lifter = _cepstral_transform(options)
-    energies, log_energy = mel_energies(samples, rate, options, rng)
+    energies, log_energy = mel_energies(
+        samples, rate, options, rng, vtln_warp=vtln_warp
+    )
     cepstra = float32_product(transform, _log(energies)) * lifter[:, None]
     if options.use_energy:
         cepstra[0] = log_energy
+    if options.htk_compat:
+        if not options.use_energy:
+            cepstra[0] *= np.float32(np.sqrt(2.0))
+        cepstra = np.roll(cepstra, -1, axis=0)
     return np.ascontiguousarray(cepstra.T)
 
 
@@ -103,18 +114,20 @@ def compute_fbank(
     rate: float,
     options: FbankOptions,
     rng: np.random.Generator | None = None,
+    vtln_warp: float = 1.0,
 ) -> np.ndarray:
     """Log mel bin energies: float32 [frames, num_mel_bins (+ 1 with use_energy)].
 
     Kaldi's compute-fbank-feats; arguments and errors as for `compute_mfcc`.
     """
     features, log_energy = mel_energies(
-        samples, rate, options, rng, use_power=options.use_power
+        samples, rate, options, rng, options.use_power, vtln_warp
     )
     if options.use_log_fbank:
         features = _log(features)
     if options.use_energy:
-        features = np.concatenate([log_energy[None].astype(np.float32), features])
+        rows = [log_energy[None].astype(np.float32), features]
+        features = np.concatenate(rows[::-1] if options.htk_compat else rows)
     return np.ascontiguousarray(features.T)
 
 

@@ -58,6 +58,19 @@ class WaveformOptions:
         0.0, "Leave out utterances shorter than this (seconds)"
     )
     subtract_mean: bool = option(False, "Subtract the mean over the utterance")
+    vtln_warp: float = option(
+        1.0, "VTLN warp factor of all utterances, unless --vtln-map is given"
+    )
+    vtln_map: str = option(
+        "", "Rspecifier of the VTLN warp factors of utterances or speakers"
+    )
+    utt2spk: str = option(
+        "", "Rspecifier of the speaker of each utterance, if --vtln-map is by speaker"
+    )
+    output_format: str = option("kaldi", "Format of the output: kaldi or htk")
+    max_feature_vectors: int = option(
+        -1, "Accepted and not used: it is for features that are computed as sound comes"
+    )
     write_utt2dur: str = option("", "Wspecifier for the durations in seconds")
     seed: int = option(
         0, "Seed of the dither noise, which depends on this and on the utterance's key"
@@ -77,7 +90,13 @@ class ComputeFbankOptions(FbankOptions, WaveformOptions):
 WaveOptions = ComputeMfccOptions | ComputeFbankOptions
 
 
-def wave_features(compute: Compute, options: Any, key: str, wave: Wave) -> np.ndarray:
+def wave_features(
+    compute: Compute,
+    options: Any,
+    key: str,
+    wave: Wave,
+    vtln_warp: float | None = None,
+) -> np.ndarray:
     """Features of one utterance: float32 [frames, dim], at least one frame.
 
     Args:
@@ -85,6 +104,7 @@ def wave_features(compute: Compute, options: Any, key: str, wave: Wave) -> np.nd
         options: the `WaveOptions` that belong to it.
         key: of the utterance; the dither noise depends on it.
         wave: the waveform, from which a channel is chosen.
+        vtln_warp: in place of that of the options.
 
     Raises:
         InputError: too short, no such channel, or another sampling frequency.
@@ -94,7 +114,9 @@ def wave_features(compute: Compute, options: Any, key: str, wave: Wave) -> np.nd
             f"{wave.duration:g} s is less than --min-duration={options.min_duration:g}"
         )
     rng = np.random.default_rng([options.seed, zlib.crc32(key.encode())])
-    features = compute(_choose_channel(options, key, wave), wave.rate, options, rng)
+    samples = _choose_channel(options, key, wave)
+    warp = options.vtln_warp if vtln_warp is None else vtln_warp
+    features = compute(samples, wave.rate, options, rng, warp)
     if not len(features):
         raise InputError(f"{wave.duration:g} s is too short for a frame")
     if options.subtract_mean:
@@ -178,6 +200,8 @@ def load_front_end(
         waves = read_config(ComputeMfccOptions, mfcc)
     else:
         waves = read_config(ComputeFbankOptions, fbank)
+    if waves.vtln_map:
+        raise InputError(f"{mfcc or fbank}: --vtln-map is for compute-*-feats alone")
     return FrontEnd(
         waves,
         read_config(VadOptions, vad) if vad else VadOptions(),

@@ -94,6 +94,18 @@ def _write_wave(stream: Stream, value: Any, binary: bool) -> None:
     write_wave(stream, value.samples, value.rate)
 
 
+def _read_htk(stream: Stream) -> np.ndarray:
+    from dataset.htk import read_htk
+
+    return read_htk(stream).frames
+
+
+def _write_htk(stream: Stream, value: Any, binary: bool) -> None:
+    from dataset.htk import write_htk
+
+    write_htk(stream, value, binary)
+
+
 _KINDS = {
     "matrix": _Kind(_read_matrix, _write_matrix),
     "double_matrix": _Kind(_read_double_matrix, _write_double_matrix),
@@ -103,6 +115,7 @@ _KINDS = {
     "float": _Kind(kaldi_objects.read_number, kaldi_objects.write_number),
     "tokens": _Kind(kaldi_objects.read_tokens, kaldi_objects.write_tokens),
     "wave": _Kind(_read_wave, _write_wave),
+    "htk": _Kind(_read_htk, _write_htk),
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -21,6 +22,8 @@ from dataset.wav import resample
 
 ENERGY_FLOOR = np.finfo(np.float32).eps
 """What energies are raised to before the logarithm."""
+
+_log = logging.getLogger("kaldi")
 
 _BLOCK = 128  # frames computed at once: what stays in the cache
 
@@ -54,6 +57,15 @@ class FrameOptions:
     high_freq: float = option(
         0.0, "High cutoff frequency of the mel bins in Hz; if <= 0, offset from Nyquist"
     )
+    vtln_low: float = option(
+        100.0, "Lowest frequency in Hz that --vtln-warp scales in full"
+    )
+    vtln_high: float = option(
+        -500.0,
+        "Highest frequency in Hz that --vtln-warp scales in full; if negative, offset "
+        "from Nyquist",
+    )
+    debug_mel: bool = option(False, "Log the weights of the mel bins")
     energy_floor: float = option(0.0, "Floor on the frame's energy; 0: none")
     raw_energy: bool = option(True, "Take the energy before pre-emphasis and windowing")
 
@@ -89,9 +101,14 @@ def mel_energies(
     options: FrameOptions,
     rng: np.random.Generator | None,
     use_power: bool = True,
+    vtln_warp: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mel bin energies, float32 [bins, frames], and the log energies of frames."""
-    window, banks = _filterbank(options)
+    """Mel bin energies, float32 [bins, frames], and the log energies of frames.
+
+    `vtln_warp` is the speaker's warp factor: above 1 the bins move down in frequency,
+    as a longer vocal tract needs.
+    """
+    window, banks = _filterbank(options, vtln_warp)
     frames = _cut_frames(_prepare(samples, rate, options, rng), options)
     mel = np.empty((len(banks), len(frames)), np.float32)
     energy = np.empty(len(frames))
@@ -179,9 +196,9 @@ def _transform(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return spectrum.real, spectrum.imag
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)  # as many warps as speakers commonly have
 def _filterbank(
-    options: FrameOptions,
+    options: FrameOptions, vtln_warp: float
 ) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
     """Window [size]; for each mel bin its first FFT bin, and the weights from it."""
     _check_frame_options(options)
@@ -199,6 +216,12 @@ def _filterbank(
     bins = np.arange(options.num_mel_bins, dtype=np.float32)[:, None]
     left, centre = lowest + bins * step, lowest + (bins + one) * step
     right = lowest + (bins + one + one) * step
+    if vtln_warp != 1:
+        _check_vtln(options, high, vtln_warp)
+        left, centre, right = (
+            _mel(_warp_frequency(_frequency(edges), options, high, vtln_warp))
+            for edges in (left, centre, right)
+        )
     width = np.float32(options.sample_frequency / size)
     mel = _mel(width * np.arange(size // 2, dtype=np.float32))
     rising, falling = (mel - left) / (centre - left), (right - mel) / (right - centre)
@@ -213,6 +236,9 @@ def _filterbank(
     for row in weights:
         used = np.flatnonzero(row)
         banks.append((int(used[0]), row[used[0] : used[-1] + 1]))
+    if options.debug_mel:
+        for number, (first, kept) in enumerate(banks):
+            _log.info("mel bin %d: FFT bins from %d, weights %s", number, first, kept)
     return _window(options).astype(np.float32), banks
 
 
@@ -236,9 +262,54 @@ def _check_frame_options(options: FrameOptions) -> None:
         )
 
 
+def _vtln_high(options: FrameOptions) -> float:
+    offset = 0.5 * options.sample_frequency if options.vtln_high < 0 else 0.0
+    return options.vtln_high + offset
+
+
+def _check_vtln(options: FrameOptions, high: float, warp: float) -> None:
+    lower, upper = options.vtln_low, _vtln_high(options)
+    if not warp > 0:
+        raise InputError(
+            f"expected a VTLN warp factor (--vtln-warp) above 0, got {warp:g}"
+        )
+    if not options.low_freq < lower < upper < high:
+        raise InputError(
+            "a VTLN warp needs --low-freq < --vtln-low < --vtln-high < --high-freq, "
+            f"got {options.low_freq:g}, {lower:g}, {upper:g} and {high:g} Hz"
+        )
+
+
 def _mel(frequency: np.ndarray) -> np.ndarray:
     ratio = frequency.astype(np.float32) / np.float32(700)
     return np.float32(1127) * c_float_function("logf")(np.float32(1) + ratio)
+
+
+def _frequency(mel: np.ndarray) -> np.ndarray:
+    one = np.float32(1)
+    return np.float32(700) * (c_float_function("expf")(mel / np.float32(1127)) - one)
+
+
+def _warp_frequency(
+    frequency: np.ndarray, options: FrameOptions, high: float, warp: float
+) -> np.ndarray:
+    """Where a speaker's frequencies in Hz lie for one of average vocal tract length.
+
+    `frequency / warp` between the two VTLN frequencies (which the warp moves inwards),
+    and straight lines from there to both ends of the mel bins, which stay.
+    """
+    low, one, scale = np.float32(options.low_freq), np.float32(1), np.float32(1 / warp)
+    high = np.float32(high)
+    lower = np.float32(options.vtln_low) * max(one, np.float32(warp))
+    upper = np.float32(_vtln_high(options)) * min(one, np.float32(warp))
+    below = (scale * lower - low) / (lower - low)
+    above = (high - scale * upper) / (high - upper)
+    warped = np.select(
+        [frequency < lower, frequency < upper],
+        [low + below * (frequency - low), scale * frequency],
+        high + above * (frequency - high),
+    )
+    return np.where((frequency < low) | (frequency > high), frequency, warped)
 
 
 def _window(options: FrameOptions) -> np.ndarray:

@@ -21,7 +21,7 @@ from dataset.kaldi_table import (
 )
 from dataset.options import option
 from misc.kaldi.command import command, log, warn
-from misc.kaldi.table_loop import transform_table
+from misc.kaldi.table_loop import mapped_reader, transform_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,22 +189,7 @@ def _stats_finder(
             raise InputError("--utt2spk needs statistics by speaker, not a single file")
         single = read_mat(source)
         return lambda key: single
-    reader = stack.enter_context(RandomAccessReader(source, "double_matrix"))
-    speakers = None
-    if options.utt2spk:
-        speakers = stack.enter_context(RandomAccessReader(options.utt2spk, "tokens"))
-
-    def find(key: str) -> np.ndarray:
-        owner = key
-        if speakers is not None:
-            if key not in speakers:
-                raise InputError(f"no speaker in {options.utt2spk}")
-            owner = speakers[key][0]
-        if owner not in reader:
-            raise InputError(f"no statistics of {owner} in {source}")
-        return reader[owner]
-
-    return find
+    return mapped_reader(source, "double_matrix", options.utt2spk, stack)
 
 
 def _skip_dims(text: str) -> list[int]:

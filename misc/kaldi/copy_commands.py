@@ -39,6 +39,7 @@ class CopyFeatsOptions:
         "two bytes, 5 one byte, 6 integers 0..255, 7 from 0 to 1 in one byte",
     )
     write_num_frames: str = option("", "Wspecifier for the numbers of frames")
+    htk_in: bool = option(False, "Read features in HTK's format")
 
 
 @command(
@@ -57,13 +58,15 @@ def copy_feats(options: CopyFeatsOptions, source: str, target: str) -> int:
     """The command copy-feats."""
     method = options.compression_method if options.compress else None
     if not is_rspecifier(source):
+        if options.htk_in:
+            raise InputError("--htk-in needs an rspecifier, such as scp:htk.scp")
         write_mat(
             target, read_mat(source), binary=options.binary, compression_method=method
         )
         log(f"Copied features to {target}")
         return 0
     with (
-        SequentialReader(source, "matrix") as reader,
+        SequentialReader(source, "htk" if options.htk_in else "matrix") as reader,
         TableWriter(target, "matrix", method) as writer,
         optional_writer(options.write_num_frames, "int") as count_writer,
     ):

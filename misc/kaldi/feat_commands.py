@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from dataset import htk
 from dataset.errors import InputError
 from dataset.features import (
     SlidingCmvnOptions,
@@ -26,7 +29,7 @@ from dataset.front_end import (
 from dataset.kaldi_table import RandomAccessReader, SequentialReader, TableWriter
 from dataset.options import option
 from misc.kaldi.command import command, log, verbose_log, warn
-from misc.kaldi.table_loop import optional_writer, transform_table
+from misc.kaldi.table_loop import mapped_reader, optional_writer, transform_table
 
 # From waveforms.
 
@@ -47,7 +50,8 @@ def compute_mfcc_feats(
     options: ComputeMfccOptions, wav_rspecifier: str, feats_wspecifier: str
 ) -> int:
     """The command compute-mfcc-feats."""
-    return _compute_feats(compute_mfcc, options, wav_rspecifier, feats_wspecifier)
+    kind = htk.MFCC | (htk.WITH_ENERGY if options.use_energy else htk.WITH_C0)
+    return _compute_feats(compute_mfcc, options, wav_rspecifier, feats_wspecifier, kind)
 
 
 @command(
@@ -66,22 +70,35 @@ def compute_fbank_feats(
     options: ComputeFbankOptions, wav_rspecifier: str, feats_wspecifier: str
 ) -> int:
     """The command compute-fbank-feats."""
-    return _compute_feats(compute_fbank, options, wav_rspecifier, feats_wspecifier)
+    kind = htk.FBANK | (htk.WITH_ENERGY if options.use_energy else 0)
+    return _compute_feats(
+        compute_fbank, options, wav_rspecifier, feats_wspecifier, kind
+    )
 
 
 def _compute_feats(
-    compute: Compute, options: Any, wav_rspecifier: str, feats_wspecifier: str
+    compute: Compute,
+    options: Any,
+    wav_rspecifier: str,
+    feats_wspecifier: str,
+    htk_kind: int,
 ) -> int:
-    compute(np.zeros(0), options.sample_frequency, options)  # wrong options end it here
+    _check_options(compute, options)
+    as_htk = options.output_format == "htk"
     with (
         SequentialReader(wav_rspecifier, "wave") as reader,
-        TableWriter(feats_wspecifier, "matrix") as writer,
+        TableWriter(feats_wspecifier, "htk" if as_htk else "matrix") as writer,
         optional_writer(options.write_utt2dur, "float") as duration_writer,
+        contextlib.ExitStack() as stack,
     ):
+        find_warp = _warp_finder(options, stack)
 
         def write(key: str, value: tuple[np.ndarray, float]) -> None:
             features, duration = value
-            writer.write(key, features)
+            written: Any = features
+            if as_htk:
+                written = htk.HtkFeatures(features, options.frame_shift, htk_kind)
+            writer.write(key, written)
             if duration_writer:
                 duration_writer.write(key, duration)
             verbose_log(2, f"Processed features for key {key}")
@@ -90,12 +107,30 @@ def _compute_feats(
             reader,
             write,
             lambda key, wave: (
-                wave_features(compute, options, key, wave),
+                wave_features(compute, options, key, wave, find_warp(key)),
                 wave.duration,
             ),
         )
     log(f"Done {num_done} out of {num_done + num_failed} utterances")
     return 0 if num_done else 1
+
+
+def _check_options(compute: Compute, options: Any) -> None:
+    """Ends the command if no utterance can be done with these options."""
+    if options.output_format not in ("kaldi", "htk"):
+        raise InputError(
+            f"--output-format={options.output_format}: expected kaldi or htk"
+        )
+    if options.utt2spk and not options.vtln_map:
+        raise InputError("--utt2spk is of use only with --vtln-map")
+    compute(np.zeros(0), options.sample_frequency, options, vtln_warp=options.vtln_warp)
+
+
+def _warp_finder(options: Any, stack: contextlib.ExitStack) -> Callable[[str], float]:
+    """From an utterance to its VTLN warp factor."""
+    if not options.vtln_map:
+        return lambda key: options.vtln_warp
+    return mapped_reader(options.vtln_map, "float", options.utt2spk, stack)
 
 
 # From features.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dataset.errors import InputError
-from dataset.kaldi_table import SequentialReader, TableWriter
+from dataset.kaldi_table import RandomAccessReader, SequentialReader, TableWriter
 from misc.kaldi.command import warn
 
 
@@ -33,6 +33,37 @@ def transform_table(
         num_done += 1
     # What option p of the table left out, with a warning of its own.
     return num_done, num_failed + reader.num_left_out
+
+
+def mapped_reader(
+    rspecifier: str, kind: str, utt2spk: str, stack: contextlib.ExitStack
+) -> Callable[[str], Any]:
+    """From an utterance to its value in a table, or to its speaker's.
+
+    Args:
+        rspecifier: of the table.
+        kind: of its values, as for RandomAccessReader.
+        utt2spk: rspecifier of the speakers; empty if the table is by utterance.
+        stack: closes the tables.
+
+    The function raises InputError for an utterance without speaker or value.
+    """
+    reader = stack.enter_context(RandomAccessReader(rspecifier, kind))
+    speakers = None
+    if utt2spk:
+        speakers = stack.enter_context(RandomAccessReader(utt2spk, "tokens"))
+
+    def find(key: str) -> Any:
+        owner = key
+        if speakers is not None:
+            if key not in speakers:
+                raise InputError(f"no speaker in {utt2spk}")
+            owner = " ".join(speakers[key])
+        if owner not in reader:
+            raise InputError(f"no entry for {owner} in {rspecifier}")
+        return reader[owner]
+
+    return find
 
 
 def optional_writer(wspecifier: str, kind: str) -> Any:

@@ -40,7 +40,7 @@ are Kaldi 5.5's. Every program also takes `--config=file`, `--print-args`, `--ve
 | what | Kaldi | here |
 |---|---|---|
 | dither | anew for each frame, another in each run | once for the waveform, from `--seed` and the key: the same in each run |
-| MFCC, filterbanks | `--vtln-*`, `--htk-compat` | not there |
+| `copy-feats` | `--sphinx-in` | not there |
 | a command in a pipe fails | a warning | the reading ends with an error: a cut-off stream is not a short one |
 | `wav.scp` entry | what `sox` or `sph2pipe` make of it | `flac`, `sox`, `cat`, `wav-*` pipelines run inside the process; other pipelines go to the shell; a bare file may be FLAC, Ogg and other formats |
 | `wav-reverberate` without `--shift-output` | the tail repeats the beginning | the tail of the room |

@@ -125,6 +125,10 @@ def native_features(extractor, options, samples, **changes):
             {"use_energy": True, "energy_floor": 4e8},
             {"use_energy": True, "energy_floor": 4e8},
         ),
+        (
+            {"use_energy": True, "htk_compat": True},
+            {"use_energy": True, "htk_compat": True},
+        ),
         ({"remove_dc_offset": False}, {"frame_opts__remove_dc_offset": False}),
         ({"preemphasis_coefficient": 0.0}, {"frame_opts__preemph_coeff": 0.0}),
         ({"frame_length": 20.0}, {"frame_opts__frame_length_ms": 20.0}),
@@ -150,7 +154,15 @@ def test_fbank_options_as_native(ours, theirs):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"cepstral_lifter": 0.0}, {"use_energy": False}, {"num_ceps": 20}]
+    "changes",
+    [
+        {},
+        {"cepstral_lifter": 0.0},
+        {"use_energy": False},
+        {"num_ceps": 20},
+        {"htk_compat": True},
+        {"htk_compat": True, "use_energy": False},
+    ],
 )
 def test_mfcc_options_as_native(changes):
     samples = noise(8000)
@@ -162,6 +174,50 @@ def test_mfcc_options_as_native(changes):
     )
     options = MfccOptions(dither=0.0, **changes)
     np.testing.assert_allclose(compute_mfcc(samples, 16000, options), native, atol=2e-3)
+
+
+def warped(frequency, options, high, warp):
+    """Kaldi's piecewise linear warp, in float64 and one frequency at a time."""
+    if not options.low_freq <= frequency <= high:
+        return frequency
+    lower = options.vtln_low * max(1, warp)
+    upper = (options.sample_frequency / 2 + options.vtln_high) * min(1, warp)
+    corners = [options.low_freq, lower, upper, high]
+    return np.interp(
+        frequency, corners, [options.low_freq, lower / warp, upper / warp, high]
+    )
+
+
+@pytest.mark.parametrize("warp", [0.8, 0.98, 1.2])
+def test_vtln_moves_the_edges_of_the_bins(warp):
+    options = FbankOptions(dither=0.0, use_log_fbank=False, num_mel_bins=20)
+    samples = noise(400)
+    # With a frame of 400 samples, one frame: the spectrum through warped triangles.
+    frame = samples - samples.mean()
+    frame = frame - 0.97 * np.append(frame[0], frame[:-1])
+    n = np.arange(400)
+    frame *= (0.5 - 0.5 * np.cos(2 * np.pi * n / 399)) ** 0.85
+    power = np.abs(np.fft.rfft(frame, 512)[:256]) ** 2
+    mel = 1127 * np.log(1 + np.arange(256) * 16000 / 512 / 700)
+    low, high = 1127 * np.log(1 + np.array([20, 8000]) / 700)
+    edges = 700 * np.expm1(np.linspace(low, high, 22) / 1127)
+    edges = [warped(edge, options, 8000, warp) for edge in edges]
+    edges = 1127 * np.log(1 + np.array(edges) / 700)
+    for number, (left, centre, right) in enumerate(
+        zip(edges, edges[1:], edges[2:], strict=False)
+    ):
+        triangle = np.interp(mel, [left, centre, right], [0, 1, 0])
+        energy = compute_fbank(samples, 16000, options, vtln_warp=warp)[0, number]
+        np.testing.assert_allclose(energy, triangle @ power, rtol=1e-3)
+
+
+def test_a_vtln_warp_needs_room_within_the_bins():
+    options = FbankOptions(low_freq=200.0)
+    assert len(compute_fbank(noise(800), 16000, options))  # without a warp it is free
+    with pytest.raises(InputError, match="--vtln-low"):
+        compute_fbank(noise(800), 16000, options, vtln_warp=1.1)
+    with pytest.raises(InputError, match="above 0"):
+        compute_fbank(noise(800), 16000, FbankOptions(), vtln_warp=0.0)
 
 
 # Properties.

@@ -1,5 +1,6 @@
 """The commands that make features, run as programs, as steps/make_mfcc.sh does."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -216,7 +217,51 @@ def test_short_utterances_and_means(run, tmp_path):
     np.testing.assert_allclose(feats["b"].mean(axis=0), 0, atol=1e-4)
 
 
-@pytest.mark.parametrize("options", ["--num-ceps=40", "--window-type=none"])
+def test_vtln_by_speaker(run, tmp_path):
+    write_noise(tmp_path / "a.wav", seconds=0.2)
+    write_scp(tmp_path, "a a.wav", "b a.wav", "c a.wav")
+    (tmp_path / "utt2spk").write_text("a s1\nb s2\nc s3\n")
+    (tmp_path / "warps").write_text("s1 1.0\ns2 0.9\n")
+    command = "compute-mfcc-feats --dither=0 {} scp:wav.scp ark:{}.ark"
+    done = run(command.format("--vtln-map=ark:warps --utt2spk=ark:utt2spk", "feats"))
+    assert "c: no entry for s3 in ark:warps; no output" in done.stderr
+    run(command.format("", "plain"))
+    run(command.format("--vtln-warp=0.9", "warped"))
+    feats = read_feats(tmp_path)
+    assert list(feats) == ["a", "b"]
+    np.testing.assert_array_equal(feats["a"], read_feats(tmp_path, "plain.ark")["a"])
+    np.testing.assert_array_equal(feats["b"], read_feats(tmp_path, "warped.ark")["b"])
+    assert np.abs(feats["a"] - feats["b"]).max() > 0.1
+
+
+def test_htk_files(run, tmp_path):
+    write_noise(tmp_path / "a.wav", seconds=0.2)
+    write_scp(tmp_path, "a a.wav")
+    (tmp_path / "htk.scp").write_text("a a.htk\n")
+    run("compute-mfcc-feats --output-format=htk scp:wav.scp scp:htk.scp")
+    run("compute-mfcc-feats scp:wav.scp ark:feats.ark")
+    run("copy-feats --htk-in=true scp:htk.scp ark:back.ark")
+    feats = read_feats(tmp_path)["a"]
+    np.testing.assert_array_equal(read_feats(tmp_path, "back.ark")["a"], feats)
+    content = (tmp_path / "a.htk").read_bytes()
+    header = struct.unpack(">iihH", content[:12])
+    assert header == (len(feats), 100000, 4 * 13, 0o106)  # 10 ms, MFCC_E
+    np.testing.assert_array_equal(np.frombuffer(content[12:], ">f4"), feats.ravel())
+    (tmp_path / "a.htk").write_bytes(content[:-1])
+    done = run("copy-feats --htk-in=true scp:htk.scp ark:back.ark", status=255)
+    assert "a.htk" in done.stderr and "truncated" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--num-ceps=40",
+        "--window-type=none",
+        "--vtln-warp=0",
+        "--output-format=sphinx",
+        "--utt2spk=ark:none",
+    ],
+)
 def test_wrong_options_end_it_at_once(run, tmp_path, options):
     write_scp(tmp_path, "a none.wav")
     done = run(f"compute-mfcc-feats {options} scp,p:wav.scp ark:feats.ark", status=255)
