@@ -100,6 +100,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "misc.kaldi.musan_commands": ("make_musan.sh",),
     "misc.kaldi.complete_command": ("check_complete.sh",),
     "misc.kaldi.run_pl": ("run.pl",),
+    "misc.kaldi.parallel_pl": ("parallel.pl",),
     "misc.kaldi.augment_commands": (
         "augment_data_dir.py",
         "reverberate_data_dir.py",

@@ -45,7 +45,8 @@ class Plan:
     last: int
     log: str
     words: tuple[str, ...]
-    max_jobs: int
+    max_jobs: int | None
+    """How many at once; None if that was not said."""
 
     @property
     def jobs(self) -> range:
@@ -106,7 +107,7 @@ def parse(argv: Sequence[str]) -> Plan:
         raise InputError(
             f"{last - first + 1} jobs would share the log {log}: put {name} in its name"
         )
-    return Plan(name, first, last, log, tuple(rest), limit or _processors(last - first))
+    return Plan(name, first, last, log, tuple(rest), limit or None)
 
 
 def _positive(option: str, value: str) -> int:
@@ -115,11 +116,11 @@ def _positive(option: str, value: str) -> int:
     return int(value)
 
 
-def _processors(more: int) -> int:
+def _processors(jobs: int) -> int:
     """As many jobs at once as there are processors; a few more rather than a rest."""
     affinity = getattr(os, "sched_getaffinity", None)
     processors = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return more + 1 if more + 1 < 1.4 * processors else processors
+    return jobs if jobs < 1.4 * processors else processors
 
 
 class Jobs:
@@ -195,7 +196,7 @@ def _run_all(plan: Plan) -> list[int]:
     """Runs the jobs; returns those that failed."""
     jobs = Jobs(plan)
     _on_signals(_interrupt)
-    with ThreadPoolExecutor(plan.max_jobs) as pool:
+    with ThreadPoolExecutor(plan.max_jobs or _processors(len(plan.jobs))) as pool:
         futures = {pool.submit(jobs.run, job): job for job in plan.jobs}
         try:
             _watch(plan, futures)
@@ -264,7 +265,7 @@ def _last_lines(log: str) -> list[str]:
         stream.seek(max(0, os.path.getsize(log) - 16384))
         text = stream.read().decode("utf-8", "replace")
     lines = re.split(r"[\r\n]+", text)
-    ours = ("# Accounting:", "# Ended (", "# Started at", "#\n")
+    ours = ("# Accounting:", "# Ended (", "# Started at", "# Running on", "#\n")
     return [line for line in lines if line.strip(" #") and not line.startswith(ours)]
 
 
@@ -291,18 +292,21 @@ def run_pl(options: OwnOptions, *argv: str) -> int:
         return 130
     if not failed:
         return 0
-    sys.stderr.write(_failure(plan, failed))
+    sys.stderr.write(failure("run.pl", plan, failed))
     return 1
 
 
-def _failure(plan: Plan, failed: list[int]) -> str:
+def failure(program: str, plan: Plan, failed: list[int]) -> str:
+    """What is said of failed jobs: where the logs are, and the end of the first."""
     first = plan.log_of(failed[0])
     if len(plan.jobs) == 1:
-        text = f"run.pl: job failed, log is in {first}\n"
+        text = f"{program}: job failed, log is in {first}\n"
     else:
         logs = plan.log.replace(plan.name, "*")
-        text = f"run.pl: {len(failed)} / {len(plan.jobs)} failed, log is in {logs}\n"
+        text = f"{program}: {len(failed)} / {len(plan.jobs)} failed, log is in {logs}\n"
     if not plan.name and "JOB" in " ".join((plan.log, *plan.words)):
-        text += "run.pl: there is a JOB in the command: is JOB=1:<n> missing?\n"
+        text += f"{program}: there is a JOB in the command: is JOB=1:<n> missing?\n"
+    if not os.path.exists(first):
+        return f"{text}{program}: {first} was not written: the job did not start\n"
     tail = "".join(f"  {line}\n" for line in _last_lines(first)[-_TAIL:])
-    return f"{text}run.pl: the end of {first}:\n{tail}"
+    return f"{text}{program}: the end of {first}:\n{tail}"
