@@ -1,4 +1,4 @@
-"""The one exception that means: what the user gave cannot be used."""
+"""Exceptions that mean: what the user gave cannot be used."""
 
 
 class InputError(Exception):
@@ -6,4 +6,11 @@ class InputError(Exception):
 
     The message says what was expected, what came, in which file, key or utterance,
     and what to do. Commands print it as one line, without a traceback.
+    """
+
+
+class BrokenArchive(InputError):
+    """An archive from which nothing more can be read, whatever key is asked for.
+
+    Where a wrong entry costs only itself, this still ends the command.
     """

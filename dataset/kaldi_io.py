@@ -285,4 +285,12 @@ class ObjectReader:
             stream.seek(offset)
         except OSError as error:
             raise InputError(f"cannot go to byte {offset}: {error.strerror}") from None
-        return self._read(stream)
+        try:
+            return self._read(stream)
+        except InputError:
+            end = stream.seek(0, os.SEEK_END)
+            if offset < end:
+                raise
+            raise InputError(
+                f"nothing at byte {offset}: the file ends at {end}"
+            ) from None

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from dataset import kaldi_objects
-from dataset.errors import InputError
+from dataset.errors import BrokenArchive, InputError
 from dataset.kaldi_io import ObjectReader, read_entries, read_script
 from dataset.kaldi_objects import to_single
 from dataset.kaldi_specifier import (
@@ -232,7 +232,9 @@ class RandomAccessReader(_Reader):
     one is noticed early), s,cs (also the keys asked for are sorted).
 
     Raises:
-        InputError: the table cannot be opened or read, or breaks what options promise.
+        InputError: the table cannot be opened, or an entry not be read.
+        BrokenArchive: an archive cannot be read any further, or breaks what the options
+            promise.
     """
 
     def __init__(self, rspecifier: str, kind: str) -> None:
@@ -261,7 +263,10 @@ class RandomAccessReader(_Reader):
     def _find(self, key: str) -> Any:
         if self._is_script:
             return self._find_by_script(key)
-        return self._find_in_archive(key)
+        try:
+            return self._find_in_archive(key)
+        except InputError as error:
+            raise BrokenArchive(str(error)) from None
 
     def _load_script(self) -> None:
         for key, rxfilename in read_script(self._stream, self._name):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dataset.cmvn import apply_cmvn, cmvn_stats
-from dataset.errors import InputError
+from dataset.errors import BrokenArchive, InputError
 from dataset.kaldi_io import read_mat, write_mat
 from dataset.kaldi_table import (
     RandomAccessReader,
@@ -116,6 +116,8 @@ def _stats_by_speaker(
                         raise InputError(f"not in {feats_rspecifier}")
                     total.add(key, stats(key, reader[key]))
                     num_done += 1
+                except BrokenArchive:
+                    raise
                 except InputError as error:
                     warn(f"{key}: {error}; left out")
                     num_failed += 1

@@ -139,6 +139,10 @@ def _warp_finder(options: Any, stack: contextlib.ExitStack) -> Callable[[str], f
 def _frames(features: np.ndarray) -> np.ndarray:
     if not len(features):
         raise InputError("empty feature matrix")
+    finite = np.isfinite(features)
+    if not finite.all():
+        frame, column = np.argwhere(~finite)[0]
+        raise InputError(f"{features[frame, column]} in frame {frame}, column {column}")
     return features
 
 

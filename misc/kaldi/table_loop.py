@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from dataset.errors import InputError
+from dataset.errors import BrokenArchive, InputError
 from dataset.kaldi_table import RandomAccessReader, SequentialReader, TableWriter
 from misc.kaldi.command import warn
 
@@ -16,7 +16,8 @@ def transform_table(
 ) -> tuple[int, int]:
     """Writes `change(key, value)` for each entry.
 
-    An entry for which this raises InputError is left out with a warning.
+    An entry for which this raises InputError is left out with a warning. A second table
+    that is broken (BrokenArchive) ends the loop.
 
     Returns:
         How many entries were written, and how many were left out.
@@ -25,6 +26,8 @@ def transform_table(
     for key, value in reader:
         try:
             changed = change(key, value)
+        except BrokenArchive:
+            raise
         except InputError as error:
             warn(f"{key}: {error}; no output for it")
             num_failed += 1

@@ -44,6 +44,7 @@ are Kaldi 5.5's. Every program also takes `--config=file`, `--print-args`, `--ve
 | a command in a pipe fails | a warning | the reading ends with an error: a cut-off stream is not a short one |
 | `wav.scp` entry | what `sox` or `sph2pipe` make of it | `flac`, `sox`, `cat`, `wav-*` pipelines run inside the process; other pipelines go to the shell; a bare file may be FLAC, Ogg and other formats |
 | `wav-reverberate` without `--shift-output` | the tail repeats the beginning | the tail of the room |
+| NaN or infinite features in `compute-vad`, `apply-cmvn-sliding`, `select-voiced-frames` | spread into the output | that utterance is left out, counted and warned of |
 | `fix_data_dir.sh` | keeps an utterance without VAD, which validation refuses | leaves it out |
 | `apply-cmvn` with statistics by utterance that are wrong | ends | that utterance is left out, counted and warned of |
 | `augment_data_dir.py`, `reverberate_data_dir.py` | choices depend on the whole directory | on (seed, recording, copy) |
