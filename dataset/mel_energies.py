@@ -25,7 +25,8 @@ ENERGY_FLOOR = np.finfo(np.float32).eps
 
 _log = logging.getLogger("kaldi")
 
-_BLOCK = 128  # frames computed at once: what stays in the cache
+_BLOCK = 128  # frames transformed at once: what stays in the cache
+_LONG_BLOCK = 1024  # frames in whose spectra the mel bins are summed: fewer calls
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,14 +113,11 @@ def mel_energies(
     frames = _cut_frames(_prepare(samples, rate, options, rng), options)
     mel = np.empty((len(banks), len(frames)), np.float32)
     energy = np.empty(len(frames))
-    for start in range(0, len(frames), _BLOCK):
-        columns = frames[start : start + _BLOCK].T
-        part = slice(start, start + columns.shape[1])
-        padded = np.zeros((options.fft_size, columns.shape[1]), np.float32)
-        energy[part] = _apply_window(columns, window, options, padded[: len(window)])
-        real, imag = _transform(padded)
-        power = real * real + imag * imag
-        spectrum = power if use_power else np.sqrt(power)
+    for start in range(0, len(frames), _LONG_BLOCK):
+        part = slice(start, start + _LONG_BLOCK)
+        spectrum, energy[part] = _power_spectrum(frames[part], window, options)
+        if not use_power:
+            np.sqrt(spectrum, out=spectrum)
         for row, (first, weights) in enumerate(banks):
             columns = spectrum[first : first + len(weights)]
             mel[row, part] = float32_dot(weights, columns)
@@ -127,6 +125,22 @@ def mel_energies(
     if options.energy_floor > 0:
         np.maximum(log_energy, np.log(options.energy_floor), out=log_energy)
     return mel, log_energy
+
+
+def _power_spectrum(
+    frames: np.ndarray, window: np.ndarray, options: FrameOptions
+) -> tuple[np.ndarray, np.ndarray]:
+    """Power spectra [fft_size / 2, frames] without Nyquist's, and energies [frames]."""
+    power = np.empty((options.fft_size // 2, len(frames)), np.float32)
+    energy = np.empty(len(frames))
+    for start in range(0, len(frames), _BLOCK):
+        columns = frames[start : start + _BLOCK].T
+        part = slice(start, start + _BLOCK)
+        padded = np.zeros((options.fft_size, columns.shape[1]), np.float32)
+        energy[part] = _apply_window(columns, window, options, padded[: len(window)])
+        real, imag = _transform(padded)
+        np.add(real * real, imag * imag, out=power[:, part])
+    return power, energy
 
 
 def _prepare(
