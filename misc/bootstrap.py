@@ -125,4 +125,4 @@ def _min_dcf(p_miss: Array, p_fa: Array, point: OperatingPoint) -> float:
         miss, fa = point.c_miss * p_target, point.c_fa * (1.0 - p_target)
         lowest = min(miss, float((miss * p_miss + fa * p_fa).min()))
         costs.append(lowest / default_cost(p_target, point.c_miss, point.c_fa))
-    return float(np.mean(costs))
+    return point.mean_cost(costs)

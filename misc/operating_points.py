@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,32 +22,50 @@ class OperatingPoint:
             them, each with a threshold of its own.
         c_miss: cost of a miss.
         c_fa: cost of a false alarm.
+        normalised: whether the cost is told in units of the better of accepting all
+            trials and rejecting all; else it is NIST's DETware's.
     """
 
     label: str
     p_targets: tuple[float, ...]
     c_miss: float = 1.0
     c_fa: float = 1.0
+    normalised: bool = True
 
     def __post_init__(self) -> None:
         for p_target in self.p_targets:
             default_cost(p_target, self.c_miss, self.c_fa)
 
     def min_dcf(self, scores: SortedScores) -> float:
-        """The lowest normalised cost; 1 for a system that decides without scores."""
+        """The lowest cost; normalised, 1 for a system that decides without scores."""
         costs = [scores.min_dcf(p, self.c_miss, self.c_fa)[0] for p in self.p_targets]
-        return float(np.mean(costs))
+        return self.mean_cost(costs)
 
     def act_dcf(self, scores: SortedScores) -> float:
-        """The normalised cost of log-likelihood ratios at the Bayes thresholds."""
+        """The cost of log-likelihood ratios at the Bayes thresholds."""
         costs = [scores.act_dcf(p, self.c_miss, self.c_fa) for p in self.p_targets]
+        return self.mean_cost(costs)
+
+    def thresholds(self, scores: SortedScores) -> list[float]:
+        """Where the lowest cost is reached, for each prior."""
+        return [scores.min_dcf(p, self.c_miss, self.c_fa)[1] for p in self.p_targets]
+
+    def mean_cost(self, costs: Sequence[float]) -> float:
+        """The cost of the point from the normalised costs at each of its priors."""
+        if not self.normalised:
+            costs = [
+                cost * default_cost(p_target, self.c_miss, self.c_fa)
+                for cost, p_target in zip(costs, self.p_targets, strict=True)
+            ]
         return float(np.mean(costs))
 
     def describe(self) -> str:
         """The prior and costs in words."""
         prior = " and ".join(f"{p:g}" for p in self.p_targets)
+        scale = "" if self.normalised else ", not normalised"
         return (
-            f"prior {prior}, a miss costs {self.c_miss:g}, a false alarm {self.c_fa:g}"
+            f"prior {prior}, a miss costs {self.c_miss:g}, a false alarm "
+            f"{self.c_fa:g}{scale}"
         )
 
 
@@ -57,6 +76,9 @@ OPERATING_POINTS = {
     "voxceleb": OperatingPoint("p=0.01", (0.01,)),
     "voxsrc": OperatingPoint("p=0.05", (0.05,)),
     "sre08": OperatingPoint("SRE08", (0.01,), c_miss=10.0),
+    "sre08-detware": OperatingPoint(
+        "SRE08 DETware", (0.01,), c_miss=10.0, normalised=False
+    ),
     "sre10": OperatingPoint("SRE10", (0.001,)),
     "sre12": OperatingPoint("SRE12", (0.01, 0.001)),
     "sre16": OperatingPoint("SRE16", (0.01, 0.005)),
@@ -82,5 +104,10 @@ def operating_point(text: str) -> OperatingPoint:
             f"Expected an operating point: {', '.join(OPERATING_POINTS)}, a prior, or "
             f"'prior,cost of a miss,cost of a false alarm'; got '{text}'{hint}"
         )
-    costs = "" if len(numbers) == 1 else f", costs {numbers[1]:g}:{numbers[2]:g}"
-    return OperatingPoint(f"p={numbers[0]:g}{costs}", (numbers[0],), *numbers[1:])
+    prior, *costs = numbers
+    if not costs:
+        return OperatingPoint(f"p={prior:g}", (prior,))
+    c_miss, c_fa = costs
+    return OperatingPoint(
+        f"p={prior:g}, costs {c_miss:g}:{c_fa:g}", (prior,), c_miss, c_fa
+    )

@@ -23,6 +23,7 @@ def slow_dcf(p_target, c_miss, c_fa):
     "name, expected",
     [
         ("sre08", lambda: slow_dcf(0.01, 10, 1) / 0.1),
+        ("sre08-detware", lambda: slow_dcf(0.01, 10, 1)),
         ("sre10", lambda: slow_dcf(0.001, 1, 1) / 0.001),
         ("sre12", lambda: slow_dcf(0.01, 1, 1) * 50 + slow_dcf(0.001, 1, 1) * 500),
         ("sre16", lambda: slow_dcf(0.01, 1, 1) * 50 + slow_dcf(0.005, 1, 1) * 100),
@@ -69,7 +70,7 @@ def test_a_point_tells_what_it_is():
     [
         ("sre8", "do you mean sre08"),
         ("0.01,10", "got '0.01,10'"),
-        ("", "sre08, sre10"),
+        ("", "sre10, sre12"),
         ("1.5", "between 0 and 1, got 1.5"),
         ("nan", "between 0 and 1"),
         ("0.01,0,1", "above 0"),

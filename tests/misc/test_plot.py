@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 
 from dataset.errors import InputError
+from misc.operating_points import OPERATING_POINTS
 from misc.plot import plot_det, plot_score_histogram
+from misc.sorted_scores import SortedScores
 
 
 def systems(number):
     rng = np.random.default_rng(0)
     return {
-        f"system {i}": (rng.normal(1 + i / 4, 1, 300), rng.normal(-1, 1, 2000))
+        f"system {i}": SortedScores.of(
+            rng.normal(1 + i / 4, 1, 300), rng.normal(-1, 1, 2000)
+        )
         for i in range(number)
     }
 
@@ -60,16 +64,28 @@ def test_det_as_svg_draws_every_system(tmp_path):
     ids=["perfect", "upside down", "one tie", "infinite"],
 )
 def test_extreme_scores_can_be_drawn(pair, tmp_path):
-    plot_det({"extreme": pair}, tmp_path / "det.png")
-    plot_score_histogram(*pair, tmp_path / "histogram.png")
+    scores = SortedScores.of(*pair)
+    plot_det({"extreme": scores}, tmp_path / "det.png")
+    plot_score_histogram(scores, tmp_path / "histogram.png")
 
 
 def test_score_histogram(tmp_path):
-    (pair,) = systems(1).values()
-    plot_score_histogram(*pair, tmp_path / "h.png", title="scores", xlabel="cosine")
+    (scores,) = systems(1).values()
+    plot_score_histogram(scores, tmp_path / "h.png", title="scores", xlabel="cosine")
     assert png_size(tmp_path / "h.png") == (800, 500)
-    plot_score_histogram(*pair, tmp_path / "h.svg")
+    thresholds = {"EER": 0.1, "nowhere": np.inf, "minDCF": 1.2, "other": 1.3}
+    plot_score_histogram(scores, tmp_path / "h.svg", thresholds=thresholds)
     ElementTree.parse(tmp_path / "h.svg")
+
+
+@pytest.mark.parametrize("name, markers", [("voxceleb", 2), ("sre16", 3)])
+def test_each_prior_of_a_point_has_a_marker_and_the_key_one(name, markers, tmp_path):
+    plot_det(systems(1), tmp_path / "det.svg", OPERATING_POINTS[name])
+    root = ElementTree.parse(tmp_path / "det.svg").getroot()
+    uses = [element for element in root.iter() if element.tag.endswith("use")]
+    assert (
+        sum("fill: #ffffff" in element.get("style", "") for element in uses) == markers
+    )
 
 
 def test_wrong_input_is_refused(tmp_path):
@@ -77,8 +93,6 @@ def test_wrong_input_is_refused(tmp_path):
         plot_det(systems(1), tmp_path / "det.gif")
     with pytest.raises(InputError, match="at least one system"):
         plot_det({}, tmp_path / "det.png")
-    with pytest.raises(InputError, match="NaN"):
-        plot_det({"a": ([np.nan], [0.0])}, tmp_path / "det.png")
     assert not list(tmp_path.iterdir())
 
 

@@ -214,14 +214,7 @@ if begin 9 "LDA and PLDA"; then
     "$projected" "$projected" "$pairs" "$nnetdir/scores/plda"
 fi
 
-if begin 10 "EER, minDCF and the DET curve"; then
-  local/report.py --det "$nnetdir/det.png" "$trials" cosine="$nnetdir/scores/cosine" \
-    "cosine, AS-norm=$nnetdir/scores/cosine_as_norm" \
-    LDA+cosine="$nnetdir/scores/lda_cosine" PLDA="$nnetdir/scores/plda" |
-    tee "$nnetdir/results.txt"
-fi
-
-if begin 11 "calibration: what nnet/verify.py decides by"; then
+if begin 10 "calibration: what nnet/verify.py decides by"; then
   "$TF_KALDI_ROOT/nnet/make_verifier.py" --mfcc-config conf/mfcc.conf \
     --vad-config conf/vad.conf --checkpoint last --mean "$train/mean.vec" \
     --transform "$train/transform.mat" --plda "$train/plda" "$nnetdir" \
@@ -234,5 +227,14 @@ if begin 11 "calibration: what nnet/verify.py decides by"; then
   $train_cmd "$nnetdir/scores/log/calibration_apply.log" \
     calibration-apply "$nnetdir/verifier/calibration.json" "$nnetdir/scores/plda" \
     "$nnetdir/scores/plda_llr"
+fi
+
+if begin 11 "EER, minDCF, report with DET curves"; then
+  nnet/eval.py --output-dir "$nnetdir/report" --utt2spk "$data/eval/utt2spk" \
+    --llr "PLDA, calibrated on these" "$trials" cosine="$nnetdir/scores/cosine" \
+    "cosine, AS-norm=$nnetdir/scores/cosine_as_norm" \
+    LDA+cosine="$nnetdir/scores/lda_cosine" PLDA="$nnetdir/scores/plda" \
+    "PLDA, calibrated on these=$nnetdir/scores/plda_llr" |
+    tee "$nnetdir/results.txt"
 fi
 finish
