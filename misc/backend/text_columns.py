@@ -15,12 +15,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
 from dataset.errors import InputError
 from dataset.kaldi_stream import Stream, describe, open_or_fd
+from misc.backend.decimals import format_numbers, plain_decimals
 
 Bytes = npt.NDArray[np.uint8]
+Chunks = npt.NDArray[np.uint64]
 Codes = npt.NDArray[np.int32]
 Positions = npt.NDArray[np.int64]
 In = TypeVar("In")
@@ -29,6 +30,10 @@ Out = TypeVar("Out")
 _BLOCK = 1 << 22
 _LONGEST_WORD = 1000
 _THREADS = min(4, os.cpu_count() or 1)
+_MARGIN = bytes(_LONGEST_WORD + 8)
+"""Behind a block, so that a window of the longest word may start at any word."""
+_LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
+"""Masks of the first n characters of eight."""
 
 
 class WordColumn(NamedTuple):
@@ -62,7 +67,7 @@ def read_columns(
             that is not UTF-8 or longer than 1000 bytes; names file and line.
     """
     names = form.split()
-    index: list[dict[bytes, int]] = [{} for _ in names]
+    known = [_Vocabulary() for _ in names]
     parts: list[list[Any]] = [[] for _ in names]
     where = describe(rxfilename)
     num_lines = 0
@@ -72,22 +77,64 @@ def read_columns(
         ):
             if columns is None:
                 raise _first_error(block, names, where, num_lines)
-            for known, part, (words, values) in zip(index, parts, columns, strict=True):
-                if words is not None:
-                    codes = [known.setdefault(word, len(known)) for word in words]
-                    values = np.array(codes, np.int32).take(values)
-                part.append(values)
+            for words, part, column in zip(known, parts, columns, strict=True):
+                part.append(
+                    words.codes_of(column).take(column.codes)
+                    if isinstance(column, _BlockWords)
+                    else column
+                )
             num_lines += len(parts[0][-1])
     result: list[WordColumn | npt.NDArray[np.float64]] = []
-    for name, known, part in zip(names, index, parts, strict=True):
+    for name, words, part in zip(names, known, parts, strict=True):
         if name == "score":
             result.append(np.concatenate([np.empty(0), *part]))
         else:
-            decoded = [_decode(word, where) for word in known]
+            decoded = [_decode(word, where) for word in words.words]
             joined = np.concatenate([np.empty(0, np.int32), *part])
             result.append(WordColumn(decoded, joined))
         part.clear()
     return result
+
+
+class _BlockWords(NamedTuple):
+    """A column of a block: its distinct words as they appear, their hashes, codes."""
+
+    words: npt.NDArray[np.bytes_]
+    hashes: npt.NDArray[np.uint64]
+    codes: npt.NDArray[np.int64]
+
+
+class _Vocabulary:
+    """The distinct words of a column, found by their hashes.
+
+    Attributes:
+        words: in the order in which they first appear.
+    """
+
+    def __init__(self) -> None:
+        self.words: list[bytes] = []
+        self._hashes = np.empty(0, np.uint64)  # ascending
+        self._codes = np.empty(0, np.int32)
+
+    def codes_of(self, block: _BlockWords) -> Codes:
+        """The indices of a block's words, which are added if they are new."""
+        places = np.searchsorted(self._hashes, block.hashes)
+        last = len(self._hashes) - 1
+        new = np.ones(len(places), bool)
+        if last >= 0:
+            new = self._hashes[np.minimum(places, last)] != block.hashes
+        if new.any():
+            self._add(block.hashes[new], block.words[new].tolist())
+            places = np.searchsorted(self._hashes, block.hashes)
+        return self._codes[places]
+
+    def _add(self, hashes: npt.NDArray[np.uint64], words: list[bytes]) -> None:
+        codes = np.arange(len(words), dtype=np.int32) + np.int32(len(self.words))
+        everything = np.concatenate([self._hashes, hashes])
+        order = np.argsort(everything, kind="stable")
+        self._hashes = everything[order]
+        self._codes = np.concatenate([self._codes, codes])[order]
+        self.words += words
 
 
 def in_threads(
@@ -107,67 +154,79 @@ def in_threads(
 
 
 def _read_blocks(stream: Stream) -> Iterator[bytes]:
-    """Whole lines."""
+    """Whole lines, and a margin."""
     while block := stream.read(_BLOCK):
-        block += stream.readline()
-        yield block if block.endswith(b"\n") else block + b"\n"
+        rest = stream.readline()
+        whole = (rest or block).endswith(b"\n")
+        yield b"".join((block, rest, b"" if whole else b"\n", _MARGIN))
 
 
 def _parse_block(
     block: bytes, names: list[str]
-) -> list[tuple[list[bytes] | None, npt.NDArray]] | None:
-    """Each column's (distinct words, codes) or (None, numbers); None: a bad line."""
-    # A margin, so that a window of the longest word may start at any word.
-    text = np.frombuffer(block + bytes(_LONGEST_WORD + 8), np.uint8)
+) -> list[_BlockWords | npt.NDArray[np.float64]] | None:
+    """Each column, words or numbers; None: there is a bad line."""
+    text = np.frombuffer(block, np.uint8)
     try:
-        starts, ends = _find_words(text, len(block), len(names))
+        starts, ends = _find_words(text, len(names))
         return [
-            _numbers(text, starts[:, i], ends[:, i])
+            _numbers(*_rows(text, starts[:, i], ends[:, i]))
             if name == "score"
-            else _words(text, starts[:, i], ends[:, i])
+            else _words(*_rows(text, starts[:, i], ends[:, i]))
             for i, name in enumerate(names)
         ]
     except _BadLines:
         return None
 
 
-def _find_words(
-    text: Bytes, size: int, num_columns: int
-) -> tuple[Positions, Positions]:
+def _find_words(text: Bytes, num_columns: int) -> tuple[Positions, Positions]:
     """Where the words of each line start and end, each [lines, columns]."""
-    content = text[:size]
-    # The white space of C: the blank, and codes 9 (tab) to 13; others wrap around.
-    blank = (content - np.uint8(9) < 5) | (content == 32)
+    content = text[: -len(_MARGIN)]
+    # Most often each word has one blank or newline behind it: half the time.
+    ends = np.flatnonzero(content <= 32)
+    if len(ends) % num_columns == 0:
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        behind = content[ends].reshape(-1, num_columns)
+        line_ends = np.tile(np.arange(num_columns) == num_columns - 1, (len(behind), 1))
+        if (
+            (ends > starts).all()
+            and np.array_equal(behind == 10, line_ends)
+            and _is_blank(behind).all()
+        ):
+            by_line = (len(behind), num_columns)
+            return starts.reshape(by_line), ends.reshape(by_line)
+    blank = _is_blank(content)
     edges = np.flatnonzero(blank[1:] != blank[:-1]) + 1
     if not blank[0]:
         edges = np.concatenate([[0], edges])
     newlines = np.flatnonzero(content == 10)
     if len(edges) != 2 * num_columns * len(newlines) or not content.all():
         raise _BadLines
-    starts = edges[0::2].reshape(-1, num_columns)
-    ends = edges[1::2].reshape(-1, num_columns)
-    if (newlines < ends[:, -1]).any() or (newlines[:-1] > starts[1:, 0]).any():
+    words = edges.reshape(-1, num_columns, 2)
+    if (newlines < words[:, -1, 1]).any() or (newlines[:-1] > words[1:, 0, 0]).any():
         raise _BadLines
-    return starts, ends
+    return words[:, :, 0], words[:, :, 1]
 
 
-def _rows(text: Bytes, starts: Positions, ends: Positions) -> Bytes:
-    """Words as rows of bytes, filled up with zeros to a multiple of 8."""
+def _is_blank(characters: Bytes) -> npt.NDArray[np.bool_]:
+    """The white space of C: the blank, and codes 9 (tab) to 13; others wrap around."""
+    return (characters - np.uint8(9) < 5) | (characters == 32)
+
+
+def _rows(text: Bytes, starts: Positions, ends: Positions) -> tuple[Chunks, Positions]:
+    """Words [N, chunks], eight characters in each, zeros behind; and their lengths."""
     lengths = ends - starts
     longest = int(lengths.max())
     if longest > _LONGEST_WORD:
         raise _BadLines
     width = -(-longest // 8) * 8
-    rows = sliding_window_view(text, width)[starts]
-    if lengths.min() < width:
-        rows[np.arange(width) >= lengths[:, None]] = 0
-    return rows
+    windows = np.ndarray((text.size - width + 1,), f"V{width}", text, strides=(1,))
+    rows = windows[starts].view(np.uint64).reshape(len(starts), -1)
+    for number, chunk in enumerate(rows.T):
+        chunk &= _LOW_BYTES.take(lengths - 8 * number, mode="clip")
+    return rows, lengths
 
 
-def _words(
-    text: Bytes, starts: Positions, ends: Positions
-) -> tuple[list[bytes], npt.NDArray]:
-    rows = _rows(text, starts, ends)
+def _words(rows: Chunks, lengths: Positions) -> _BlockWords:
     hashes = _hash(rows)
     # Trial lists have runs of a key: only their first lines are sorted.
     firsts = np.concatenate([[0], np.flatnonzero(hashes[1:] != hashes[:-1]) + 1])
@@ -177,38 +236,45 @@ def _words(
     order = np.argsort(seen)
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    words = rows[seen[order]].view(f"S{rows.shape[1]}").ravel().tolist()
-    return words, np.repeat(rank[inverse], np.diff(firsts, append=len(rows)))
+    codes = np.repeat(rank[inverse], np.diff(firsts, append=len(rows)))
+    return _BlockWords(_strings(rows[seen[order]]), distinct[order], codes)
 
 
-def _hash(rows: Bytes) -> npt.NDArray[np.uint64]:
-    """64 bits for each word. Two of a million words are equal in 1 of 10^7 files."""
+def _strings(rows: Chunks) -> npt.NDArray[np.bytes_]:
+    return rows.view(f"S{8 * rows.shape[1]}").ravel()
+
+
+def _hash(rows: Chunks) -> npt.NDArray[np.uint64]:
+    """64 bits for each word. Two of a million words are equal in 1 of 10^7 files.
+
+    Zeros behind a word do not matter: blocks have rows of different widths.
+    """
     hashes = np.zeros(len(rows), np.uint64)
-    for chunk in rows.view(np.uint64).T:
-        hashes ^= chunk
-        hashes *= np.uint64(0x9E3779B97F4A7C15)
-        hashes ^= hashes >> np.uint64(29)
+    for chunk in rows.T:
+        mixed = (hashes ^ chunk) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+        np.copyto(hashes, mixed, where=chunk != 0)
     return hashes
 
 
-def _numbers(
-    text: Bytes, starts: Positions, ends: Positions
-) -> tuple[None, npt.NDArray[np.float64]]:
-    rows = _rows(text, starts, ends)
-    try:
-        numbers = rows.view(f"S{rows.shape[1]}").ravel().astype(np.float64)
-    except ValueError:
-        raise _BadLines from None
-    if np.isnan(numbers).any():
-        raise _BadLines
-    return None, numbers
+def _numbers(rows: Chunks, lengths: Positions) -> npt.NDArray[np.float64]:
+    numbers, known = plain_decimals(rows, lengths)
+    if not known.all():
+        try:
+            numbers[~known] = _strings(rows[~known]).astype(np.float64)
+        except ValueError:
+            raise _BadLines from None
+        if np.isnan(numbers).any():
+            raise _BadLines
+    return numbers
 
 
 def _first_error(
     block: bytes, names: list[str], where: str, num_before: int
 ) -> InputError:
     """What is wrong with the first bad line of a block."""
-    for number, line in enumerate(block.split(b"\n")[:-1], num_before + 1):
+    lines = block[: -len(_MARGIN)].split(b"\n")[:-1]
+    for number, line in enumerate(lines, num_before + 1):
         words, place = line.split(), f"{where}:{number}"
         shown = line.decode(errors="replace").strip()[:200]
         if len(words) != len(names) or b"\0" in line:
@@ -274,50 +340,3 @@ def _padded(words: list[str]) -> npt.NDArray[np.void]:
     """Words, each with a blank behind it, filled up with zeros to one length."""
     table = np.array([f"{word} ".encode() for word in words] or [b" "])
     return table.view(f"V{table.itemsize}")
-
-
-def _table_of_digits(form: Callable[[int], str]) -> npt.NDArray[np.uint32]:
-    return np.array([form(i).encode() for i in range(10_000)], "S4").view(np.uint32)
-
-
-_DIGITS = _table_of_digits(lambda i: f"{i:04d}")
-_INTEGER = _table_of_digits(str)
-_FRACTION = _table_of_digits(lambda i: f"{i:04d}".rstrip("0"))
-_MINUS, _POINT, _NEWLINE = (np.uint32(ord(letter)) for letter in "-.\n")
-
-
-def format_numbers(numbers: npt.NDArray[np.float64]) -> Bytes:
-    """Each number as C's `%.7g` and a newline: [N, 32] ASCII, to be read without zeros.
-
-    A number from 1e-4 to 1e7 is its seven digits as an integer, and of this the part
-    before and the part after the point; Python formats the others, and those whose
-    rounding is in doubt.
-    """
-    size = np.abs(numbers)
-    plain = (size >= 1e-4) & (size < 9999999.0)
-    size = np.where(plain, size, 1.0)
-    decimals = 6 - np.floor(np.log10(size)).astype(np.int64)
-    scaled = size * 10.0**decimals
-    digits = np.rint(scaled)
-    plain &= np.abs(np.abs(scaled - digits) - 0.5) > 1e-6
-    plain &= (digits >= 1e6) & (digits < 1e7)
-    integer, rest = np.divmod(digits.astype(np.int64), 10**decimals)
-    rest *= 10 ** (12 - decimals)
-    high, low = np.divmod(integer, 10_000)
-    first, rest = np.divmod(rest, 10**8)
-    second, third = np.divmod(rest, 10_000)
-    text = np.zeros((len(numbers), 8), np.uint32)
-    text[:, 0] = (numbers < 0) * _MINUS
-    text[:, 1] = _INTEGER[high] * (high > 0)
-    text[:, 2] = np.where(high > 0, _DIGITS[low], _INTEGER[low])
-    text[:, 3] = ((first > 0) | (rest > 0)) * _POINT
-    text[:, 4] = np.where(rest > 0, _DIGITS[first], _FRACTION[first])
-    text[:, 5] = np.where(third > 0, _DIGITS[second], _FRACTION[second])
-    text[:, 6] = _FRACTION[third]
-    lines = text.view(np.uint8)
-    for row in np.flatnonzero(~plain):
-        lines[row] = 0
-        word = f"{numbers[row]:.7g}".encode()
-        lines[row, : len(word)] = np.frombuffer(word, np.uint8)
-    lines[:, -1] = _NEWLINE
-    return lines

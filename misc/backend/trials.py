@@ -109,9 +109,9 @@ class Trials:
 
     def find(self, others: Trials) -> Indices:
         """The numbers here of other trials; -1 for one that is not here."""
-        mine = self._pairs(len(self.test.words))
         if self._equals(others):
             return np.arange(len(self))
+        mine = self._pairs(len(self.test.words))
         first, second = others.rows(
             {word: i for i, word in enumerate(self.enrol.words)},
             {word: i for i, word in enumerate(self.test.words)},
@@ -129,8 +129,12 @@ class Trials:
             for a, b in ((self.enrol, others.enrol), (self.test, others.test))
         )
 
-    def _pairs(self, num_tests: int) -> Indices:
-        return self.enrol.codes.astype(np.int64) * num_tests + self.test.codes
+    def _pairs(self, num_tests: int) -> npt.NDArray[np.integer]:
+        """A number for each trial: 32 bits if they do."""
+        small = len(self.enrol.words) * num_tests < 2**31
+        kind = np.int32 if small else np.int64
+        first = self.enrol.codes.astype(kind, copy=False)
+        return first * kind(num_tests) + self.test.codes
 
     def check_distinct(self, where: str) -> None:
         """Raises an InputError, with the trial and its lines, if one comes twice."""

@@ -3,22 +3,7 @@ import pytest
 
 from dataset.errors import InputError
 from misc.backend import text_columns
-from misc.backend.text_columns import WordColumn, format_numbers, read_columns
-
-
-def test_numbers_are_written_as_by_c():
-    rng = np.random.default_rng(0)
-    edges = [0.0, -0.0, 1e7, 1e-4, 9999999.5, 0.00009999999, 123456.75, 9.9999995]
-    numbers = np.concatenate(
-        [
-            rng.normal(size=20_000) * 10.0 ** rng.integers(-6, 9, 20_000),
-            np.round(rng.normal(size=5_000) * 100, 2),
-            np.arange(-300.0, 300.0),
-            [*edges, np.inf, -np.inf, 1e300, 1e-300],
-        ]
-    )
-    text = format_numbers(numbers).ravel()
-    assert text[text != 0].tobytes().decode().split() == [f"{x:.7g}" for x in numbers]
+from misc.backend.text_columns import WordColumn, read_columns
 
 
 def test_what_is_written_is_read_over_many_blocks(tmp_path, monkeypatch):
@@ -58,3 +43,45 @@ def test_words_that_are_no_keys_are_refused(tmp_path):
     path.write_bytes(b"a \xff\n")
     with pytest.raises(InputError, match="UTF-8"):
         read_columns(str(path), "key1 key2")
+
+
+def test_any_white_space_parts_words(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b" a\tb 1.5\r\n\na  b\v2 \n c d 3e0")
+    with pytest.raises(InputError, match="x:2: expected"):
+        read_columns(str(path), "key1 key2 score")
+    path.write_bytes(b" a\tb 1.5\r\nc  b\v2 \n c d 3e0")
+    first, second, scores = read_columns(str(path), "key1 key2 score")
+    assert first.words == ["a", "c"] and second.words == ["b", "d"]
+    assert first.codes.tolist() == [0, 1, 1] and scores.tolist() == [1.5, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    "line", [b"a\x01 b", b"a \x1fb", b"a\0 b", b"a b c", b"a", b"a b\x02c"]
+)
+def test_control_characters_part_no_words(tmp_path, line):
+    """Only white space does; a NUL is refused, the others are of the word."""
+    path = tmp_path / "x"
+    path.write_bytes(b"k l\n" + line + b"\nm n\n")
+    if len(line.split()) == 2 and b"\0" not in line:
+        columns = read_columns(str(path), "key1 key2")
+        assert [c.words[c.codes[1]].encode() for c in columns] == line.split()
+    else:
+        with pytest.raises(InputError, match="x:2: expected 'key1 key2'"):
+            read_columns(str(path), "key1 key2")
+
+
+def test_lines_of_other_lengths_that_add_up_are_refused(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"a b c\nd\ne f\n")
+    with pytest.raises(InputError, match="x:1: expected 'key1 key2'"):
+        read_columns(str(path), "key1 key2")
+
+
+def test_words_of_any_width_are_the_same_in_every_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_columns, "_BLOCK", 10)
+    path = tmp_path / "x"
+    path.write_text("a b\na " + 30 * "c" + "\n" + 40 * "d" + " a\na b\n")
+    first, second = read_columns(str(path), "key1 key2")
+    assert first.codes.tolist() == [0, 0, 1, 0]
+    assert second.codes.tolist() == [0, 1, 2, 0]
