@@ -168,7 +168,9 @@ def reverberate(
     output = signal.astype(np.float64)
     power = early_power = _power(output)
     if impulse_response is not None:
-        output, early_power = _convolve(output, impulse_response / 32768.0, rate)
+        response = impulse_response / 32768.0
+        early_power = _power(_convolve(output, _early_part(response, rate)))
+        output = _convolve(output, response)
     for noise in noises:
         _add_noise(output, noise, rate, early_power)
     power_after = _power(output)
@@ -179,31 +181,41 @@ def reverberate(
     return output
 
 
-def _convolve(
-    signal: np.ndarray, response: np.ndarray, rate: int
-) -> tuple[np.ndarray, float]:
-    """The reverberated signal, and the power of its early part."""
-    peak = int(np.argmax(response))
-    start = max(int(peak - _EARLY_BEFORE * rate), 0)
-    early = response[start : int(peak + _EARLY_AFTER * rate)]
-    size = _fft_size(len(signal) + len(response) - 1)
-    spectrum = np.fft.rfft(signal, size)
-    early_spectrum = np.abs(spectrum * np.fft.rfft(early, size)) ** 2
-    # Parseval: the inner bins of the real transform stand for two.
-    energy = 2 * early_spectrum.sum() - early_spectrum[0] - early_spectrum[-1]
-    reverberated = np.fft.irfft(spectrum * np.fft.rfft(response, size), size)
-    early_power = energy / size / (len(signal) + len(early) - 1)
-    return reverberated[: len(signal) + len(response) - 1], early_power
+def _early_part(response: np.ndarray, rate: int) -> np.ndarray:
+    """The direct sound, taken to be the peak, and its early reflections."""
+    peak, rate32 = np.float32(np.argmax(response)), np.float32(rate)
+    start = int(peak - np.float32(_EARLY_BEFORE) * rate32)
+    return response[max(start, 0) : int(peak + np.float32(_EARLY_AFTER) * rate32)]
+
+
+def _convolve(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """Kaldi's FFTbasedBlockConvolveSignals: [n] and [m] to [n + m - 1].
+
+    In each block it takes the transform at frequency 0 and at the Nyquist frequency,
+    which are real and stored together, for a complex number. So a product stands there
+    that is not that of a convolution; short impulse responses sound different for it.
+    """
+    length, overlap = len(signal) + len(response) - 1, len(response) - 1
+    size = 1 << (4 * len(response) - 1).bit_length()
+    step = size - overlap
+    count = -(-length // step)
+    padded = np.zeros(count * step)
+    padded[: len(signal)] = signal
+    blocks = np.fft.rfft(padded.reshape(count, step), size)
+    factors = np.fft.rfft(response, size)
+    packed = blocks[:, 0].real + 1j * blocks[:, -1].real
+    packed *= factors[0].real + 1j * factors[-1].real
+    blocks *= factors
+    blocks[:, 0], blocks[:, -1] = packed.real, packed.imag
+    pieces = np.fft.irfft(blocks, size)
+    output = np.zeros((count + 1, step))
+    output[:-1] = pieces[:, :step]
+    output[1:, :overlap] += pieces[:, step:]
+    return output.ravel()[:length]
 
 
 def _power(signal: np.ndarray) -> float:
     return float(np.mean(np.square(signal, dtype=np.float64)))
-
-
-def _fft_size(length: int) -> int:
-    """The next even number with only small prime factors."""
-    sizes = (f << max(1, math.ceil(math.log2(length / f))) for f in (1, 3, 5, 9, 15))
-    return min(sizes)
 
 
 def _add_noise(output: np.ndarray, noise: Noise, rate: int, power: float) -> None:
