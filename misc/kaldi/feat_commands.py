@@ -102,7 +102,7 @@ def _compute_feats(
                 written = htk.HtkFeatures(features, options.frame_shift, htk_kind)
             writer.write(key, written)
             if duration_writer:
-                duration_writer.write(key, duration)
+                duration_writer.write(key, float(np.float32(duration)))
             verbose_log(2, f"Processed features for key {key}")
 
         num_done, num_failed = transform_table(

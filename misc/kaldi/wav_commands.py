@@ -13,7 +13,7 @@ from dataset.kaldi_table import (
     RandomAccessReader,
     SequentialReader,
     TableWriter,
-    is_rspecifier,
+    are_tables,
 )
 from dataset.options import option
 from dataset.wav import Wave, read_wave, write_wave
@@ -56,7 +56,7 @@ e.g.: wav-copy scp:wav.scp ark:-
 )
 def wav_copy(options: Any, source: str, target: str) -> int:
     """The command wav-copy."""
-    if not is_rspecifier(source):
+    if not are_tables(source, target):
         wave = read_wave(source)
         write_wave(target, wave.samples, wave.rate)
         return 0
@@ -209,17 +209,20 @@ def _parse_segment(line: str) -> _Segment:
 def _cut(wave: Wave, segment: _Segment, options: SegmentOptions) -> Wave:
     """The samples of a segment; times are compared in single precision, as in Kaldi."""
     channels, length = wave.samples.shape
-    rate, duration = np.float32(wave.rate), np.float32(length) / np.float32(wave.rate)
-    end = float(duration) if segment.end == -1 else segment.end
-    if segment.start > duration or end > duration + np.float32(options.max_overshoot):
+    seconds = np.float32(length) / np.float32(wave.rate)
+    latest = float(seconds + np.float32(options.max_overshoot))
+    shortest = float(np.float32(options.min_segment_length))
+    duration = float(seconds)
+    end = duration if segment.end == -1 else segment.end
+    if segment.start > duration or end > latest:
         raise InputError(
             f"segment {segment.key}: {segment.start:g} s to {segment.end:g} s is not "
             f"in recording {segment.recording} of {wave.duration:g} s"
         )
-    end = min(end, float(duration))
-    first, last = int(segment.start * rate + 0.5), min(int(end * rate + 0.5), length)
-    too_short = end - segment.start < np.float32(options.min_segment_length)
-    if too_short or first >= last:
+    end = min(end, duration)
+    first = int(segment.start * wave.rate + 0.5)
+    last = min(int(end * wave.rate + 0.5), length)
+    if end - segment.start < shortest or first >= last:
         raise InputError(
             f"segment {segment.key}: {end - segment.start:g} s is less than "
             f"--min-segment-length={options.min_segment_length:g}"
