@@ -72,6 +72,9 @@ class SlidingCmvnOptions:
     )
     norm_vars: bool = option(False, "Normalise variances too")
     center: bool = option(False, "Window around the frame, else the window ends at it")
+    max_warnings: int = option(
+        5, "Accepted and not used: there are no warnings of variances close to zero"
+    )
 
 
 def compute_mfcc(
@@ -195,13 +198,15 @@ def select_voiced(features: np.ndarray, vad: np.ndarray) -> np.ndarray:
     """The rows of `features` whose `vad` is 1; Kaldi's select-voiced-frames.
 
     Raises:
-        InputError: the lengths differ, or no frame is voiced.
+        InputError: the lengths differ, decisions are not 0 or 1, or no frame is voiced.
     """
     if len(features) != len(vad):
         raise InputError(
             f"{len(features)} frames of features but {len(vad)} of VAD decisions: "
             "compute both from the same features"
         )
+    if not np.isin(vad, (0, 1)).all():
+        raise InputError("VAD decisions other than 0 and 1")
     voiced = features[vad != 0]
     if not len(voiced):
         raise InputError("no frame was judged voiced")

@@ -97,7 +97,7 @@ def wave_features(
     wave: Wave,
     vtln_warp: float | None = None,
 ) -> np.ndarray:
-    """Features of one utterance: float32 [frames, dim], at least one frame.
+    """Features of one utterance: float32 [frames, dim]; no frame if it is too short.
 
     Args:
         compute: `compute_mfcc` or `compute_fbank`.
@@ -107,7 +107,8 @@ def wave_features(
         vtln_warp: in place of that of the options.
 
     Raises:
-        InputError: too short, no such channel, or another sampling frequency.
+        InputError: shorter than --min-duration, no such channel, or another sampling
+            frequency.
     """
     if wave.duration < options.min_duration:
         raise InputError(
@@ -117,9 +118,7 @@ def wave_features(
     samples = _choose_channel(options, key, wave)
     warp = options.vtln_warp if vtln_warp is None else vtln_warp
     features = compute(samples, wave.rate, options, rng, warp)
-    if not len(features):
-        raise InputError(f"{wave.duration:g} s is too short for a frame")
-    if options.subtract_mean:
+    if options.subtract_mean and len(features):
         features = features - features.mean(axis=0, dtype=np.float64)
     return features.astype(np.float32, copy=False)
 
@@ -174,6 +173,8 @@ class FrontEnd:
         mfcc = isinstance(self.waves, ComputeMfccOptions)
         compute = compute_mfcc if mfcc else compute_fbank
         features = wave_features(compute, self.waves, key, wave)
+        if not len(features):
+            raise InputError(f"{wave.duration:g} s is too short for a frame")
         if self.compress:
             features = read_matrix_body(io.BytesIO(compress_mat(features)), binary=True)
         voiced = energy_vad(features, self.vad)

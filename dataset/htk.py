@@ -61,6 +61,11 @@ def read_htk(stream: Stream) -> HtkFeatures:
     return HtkFeatures(values.astype(np.float32), period / _UNITS_PER_MS, kind)
 
 
+def read_htk_frames(stream: Stream) -> np.ndarray:
+    """Only the frames of what `read_htk` reads."""
+    return read_htk(stream).frames
+
+
 def write_htk(stream: Stream, features: HtkFeatures, binary: bool = True) -> None:
     """Writes features.
 

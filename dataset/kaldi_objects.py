@@ -211,10 +211,12 @@ def read_number(stream: Stream) -> float:
     return parse_float(read_single_word(stream))
 
 
-def write_number(stream: Stream, value: float, binary: bool = True) -> None:
-    """A number, in single precision, with its mark, or a line of text."""
+def write_number(
+    stream: Stream, value: float, binary: bool = True, double: bool = False
+) -> None:
+    """A number with its mark, or a line of text; in single precision if not double."""
     write_binary_flag(stream, binary)
-    write_float(stream, value, binary)
+    write_float(stream, value, binary, double)
     if not binary:
         stream.write(b"\n")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dataset.errors import InputError
+
 _READ_OPTIONS = {"o", "no", "s", "ns", "cs", "ncs", "p", "np", "b", "t", "bg"}
 _WRITE_OPTIONS = {"b", "t", "f", "nf", "p", "np"}
 
@@ -57,3 +59,17 @@ def is_rspecifier(text: str) -> bool:
 def is_wspecifier(text: str) -> bool:
     """Whether a command-line argument is a table to write; else it is a file name."""
     return parse_wspecifier(text) is not None
+
+
+def are_tables(source: str, target: str) -> bool:
+    """Whether a command copies a table; else a single file.
+
+    Raises:
+        InputError: one of each.
+    """
+    if is_rspecifier(source) != is_wspecifier(target):
+        raise InputError(
+            f"expected two tables such as ark:file or two files, got {source} and "
+            f"{target}"
+        )
+    return is_rspecifier(source)

@@ -13,17 +13,15 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
-import numpy as np
-
-from dataset import kaldi_objects
 from dataset.errors import BrokenArchive, InputError
 from dataset.kaldi_io import ObjectReader, read_entries, read_script
-from dataset.kaldi_objects import to_single
+from dataset.kaldi_kinds import KINDS
 from dataset.kaldi_specifier import (
     Specifier,
+    are_tables,
     is_rspecifier,
     is_wspecifier,
     parse_rspecifier,
@@ -35,6 +33,7 @@ __all__ = [
     "RandomAccessReader",
     "SequentialReader",
     "TableWriter",
+    "are_tables",
     "is_rspecifier",
     "is_wspecifier",
 ]
@@ -42,81 +41,6 @@ __all__ = [
 Self = TypeVar("Self")
 
 _log = logging.getLogger("kaldi")
-
-
-class _Kind(NamedTuple):
-    """How the values of a table are read from, and written to, a stream."""
-
-    read: Callable[[Any], Any]
-    write: Callable[..., None]
-
-
-def _read_matrix(stream: Stream) -> np.ndarray:
-    return to_single(kaldi_objects.read_matrix(stream))
-
-
-def _write_matrix(
-    stream: Stream,
-    value: np.ndarray,
-    binary: bool,
-    compression_method: int | None = None,
-) -> None:
-    kaldi_objects.write_matrix(
-        stream, to_single(np.asarray(value)), binary, compression_method
-    )
-
-
-def _read_double_matrix(stream: Stream) -> np.ndarray:
-    return kaldi_objects.read_matrix(stream).astype(np.float64)
-
-
-def _write_double_matrix(stream: Stream, value: np.ndarray, binary: bool) -> None:
-    kaldi_objects.write_matrix(stream, np.asarray(value, np.float64), binary)
-
-
-def _read_vector(stream: Stream) -> np.ndarray:
-    return to_single(kaldi_objects.read_vector(stream))
-
-
-def _write_vector(stream: Stream, value: np.ndarray, binary: bool) -> None:
-    kaldi_objects.write_vector(stream, to_single(np.asarray(value)), binary)
-
-
-def _read_wave(source: Any) -> Any:
-    from dataset.wav import read_wave  # most commands have no sound to read
-
-    return read_wave(source)
-
-
-def _write_wave(stream: Stream, value: Any, binary: bool) -> None:
-    from dataset.wav import write_wave
-
-    write_wave(stream, value.samples, value.rate)
-
-
-def _read_htk(stream: Stream) -> np.ndarray:
-    from dataset.htk import read_htk
-
-    return read_htk(stream).frames
-
-
-def _write_htk(stream: Stream, value: Any, binary: bool) -> None:
-    from dataset.htk import write_htk
-
-    write_htk(stream, value, binary)
-
-
-_KINDS = {
-    "matrix": _Kind(_read_matrix, _write_matrix),
-    "double_matrix": _Kind(_read_double_matrix, _write_double_matrix),
-    "vector": _Kind(_read_vector, _write_vector),
-    "int_vector": _Kind(kaldi_objects.read_int_vector, kaldi_objects.write_int_vector),
-    "int": _Kind(kaldi_objects.read_int, kaldi_objects.write_int),
-    "float": _Kind(kaldi_objects.read_number, kaldi_objects.write_number),
-    "tokens": _Kind(kaldi_objects.read_tokens, kaldi_objects.write_tokens),
-    "wave": _Kind(_read_wave, _write_wave),
-    "htk": _Kind(_read_htk, _write_htk),
-}
 
 
 class _Table:
@@ -130,7 +54,7 @@ class _Table:
         self._name = specifier
         self._specifier = parsed
         self._kind_name = kind
-        self._kind = _KINDS[kind]
+        self._kind = KINDS[kind]
         self._open_files = contextlib.ExitStack()
 
     def __enter__(self: Self) -> Self:
@@ -197,7 +121,8 @@ class SequentialReader(_Reader):
         rspecifier: `ark:...` or `scp:...`; with option p bad entries of a script are
             left out, and a damaged archive ends early, with warnings.
         kind: "matrix" (float32 [rows, cols]), "vector" (float32 [dim]), "int_vector"
-            (int32 [dim]), "int", "float", "tokens" (list of words) or "wave" (Wave).
+            (int32 [dim]), "int", "float", "double", "tokens" (list of words) or "wave"
+            (Wave).
 
     Attributes:
         num_left_out: entries of a script that option p has left out so far.

@@ -14,10 +14,11 @@ import logging
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from dataset import mixed_radix_fft, split_radix_fft
 from dataset.errors import InputError
 from dataset.float32_product import float32_dot
 from dataset.options import option
-from dataset.split_radix_fft import c_float_function, real_fft
+from dataset.split_radix_fft import c_float_function
 from dataset.wav import resample
 
 ENERGY_FLOOR = np.finfo(np.float32).eps
@@ -205,9 +206,8 @@ def _transform(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Real and imaginary parts of the spectrum, without the bin at Nyquist."""
     size = len(columns)
     if size & (size - 1) == 0:
-        return real_fft(columns)
-    spectrum = np.fft.rfft(columns, axis=0)[: size // 2]
-    return spectrum.real, spectrum.imag
+        return split_radix_fft.real_fft(columns)
+    return mixed_radix_fft.real_fft(columns)
 
 
 @functools.lru_cache(maxsize=64)  # as many warps as speakers commonly have
@@ -330,7 +330,7 @@ def _window(options: FrameOptions) -> np.ndarray:
     size = options.window_size
     angle = 2 * np.pi * np.arange(size) / (size - 1)
     hanning = 0.5 - 0.5 * np.cos(angle)
-    a = options.blackman_coeff
+    a = float(np.float32(options.blackman_coeff))
     windows = {
         "hanning": hanning,
         "hamming": 0.54 - 0.46 * np.cos(angle),

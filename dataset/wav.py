@@ -19,6 +19,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from dataset.errors import InputError
+from dataset.float32_product import float32_dot
 from dataset.kaldi_stream import Source, is_pipe, open_or_fd
 
 _log = logging.getLogger("kaldi")
@@ -28,6 +29,8 @@ _BYTES_UNTIL_END = {0, 0xFFFFFFFF, 0x7FFFF000}
 """Sizes in the header of a stream whose length was not known; the last is SoX's."""
 
 _BLOCK = 1 << 24
+_OUTPUTS = 1 << 12
+"""Samples resampled at once: what stays in the cache."""
 
 _EARLY_BEFORE, _EARLY_AFTER = 0.001, 0.05
 """Seconds around the peak of an impulse response that count as early reverberation."""
@@ -111,31 +114,40 @@ def to_int16(samples: np.ndarray) -> np.ndarray:
 def resample(
     samples: np.ndarray, rate: int, new_rate: int, zeros: int = 6
 ) -> np.ndarray:
-    """Resamples [n] to [ceil(n * new_rate / rate)], in float64.
+    """Resamples [n] to [ceil(n * new_rate / rate)], float32.
 
     Interpolation with a windowed sinc that is cut after `zeros` zero crossings on each
     side, below 99 % of the smaller Nyquist frequency: Kaldi's ResampleWaveform, where
-    `zeros` is 6. Only the ratio of the rates matters.
+    `zeros` is 6, in its single precision.
     """
     divisor = math.gcd(rate, new_rate)
     down, up = rate // divisor, new_rate // divisor
-    cutoff = 0.99 * 0.5 * min(down, up)
-    reach = zeros / (2 * cutoff)  # in units of `down` input or `up` output samples
-    taps = math.floor(2 * reach * down) + 1
+    cutoff = np.float32(0.99 * 0.5 * min(rate, new_rate))
+    reach = zeros / (2 * float(cutoff)) * rate  # in input samples
+    taps = math.floor(2 * reach) + 1
     length = -(-len(samples) * up // down)
-    before = math.floor(reach * down)
-    padded = np.pad(np.asarray(samples, np.float64), (before, before + taps + down))
+    before = math.floor(reach)
+    padded = np.pad(np.asarray(samples, np.float32), (before, before + taps + down))
     windows = sliding_window_view(padded, taps)
-    resampled = np.empty(length)
+    resampled = np.empty(length, np.float32)
     for phase in range(min(up, length)):
-        first = math.ceil((phase / up - reach) * down)
-        offsets = (first + np.arange(taps)) / down - phase / up
-        hann = 0.5 * (1 + np.cos(2 * np.pi * cutoff / zeros * offsets))
-        weights = 2 * cutoff / down * np.sinc(2 * cutoff * offsets) * hann
-        weights[np.abs(offsets) >= reach] = 0.0
-        count = len(resampled[phase::up])
-        resampled[phase::up] = windows[first + before :: down][:count] @ weights
+        first = math.ceil(phase * down / up - reach)
+        times = (first + np.arange(taps)) / rate - phase / new_rate
+        weights = _filter(times.astype(np.float32), cutoff, zeros) / np.float32(rate)
+        outputs, rows = resampled[phase::up], windows[first + before :: down]
+        for start in range(0, len(outputs), _OUTPUTS):
+            part = slice(start, min(start + _OUTPUTS, len(outputs)))
+            outputs[part] = float32_dot(weights, rows[part].T)
     return resampled
+
+
+def _filter(times: np.ndarray, cutoff: np.float32, zeros: int) -> np.ndarray:
+    """The windowed sinc at times in seconds, for a cutoff in Hz; float32."""
+    exact, frequency = times.astype(np.float64), float(cutoff)
+    hann = 0.5 * (1 + np.cos(2 * np.pi * frequency / zeros * exact))
+    hann[np.abs(exact) >= zeros / (2 * frequency)] = 0.0
+    sinc = 2 * frequency * np.sinc(2 * frequency * exact)
+    return sinc.astype(np.float32) * hann.astype(np.float32)
 
 
 def reverberate(
@@ -168,7 +180,9 @@ def reverberate(
     output = signal.astype(np.float64)
     power = early_power = _power(output)
     if impulse_response is not None:
-        output, early_power = _convolve(output, impulse_response / 32768.0, rate)
+        response = impulse_response / 32768.0
+        early_power = _power(_convolve(output, _early_part(response, rate)))
+        output = _convolve(output, response)
     for noise in noises:
         _add_noise(output, noise, rate, early_power)
     power_after = _power(output)
@@ -179,31 +193,41 @@ def reverberate(
     return output
 
 
-def _convolve(
-    signal: np.ndarray, response: np.ndarray, rate: int
-) -> tuple[np.ndarray, float]:
-    """The reverberated signal, and the power of its early part."""
-    peak = int(np.argmax(response))
-    start = max(int(peak - _EARLY_BEFORE * rate), 0)
-    early = response[start : int(peak + _EARLY_AFTER * rate)]
-    size = _fft_size(len(signal) + len(response) - 1)
-    spectrum = np.fft.rfft(signal, size)
-    early_spectrum = np.abs(spectrum * np.fft.rfft(early, size)) ** 2
-    # Parseval: the inner bins of the real transform stand for two.
-    energy = 2 * early_spectrum.sum() - early_spectrum[0] - early_spectrum[-1]
-    reverberated = np.fft.irfft(spectrum * np.fft.rfft(response, size), size)
-    early_power = energy / size / (len(signal) + len(early) - 1)
-    return reverberated[: len(signal) + len(response) - 1], early_power
+def _early_part(response: np.ndarray, rate: int) -> np.ndarray:
+    """The direct sound, taken to be the peak, and its early reflections."""
+    peak, rate32 = np.float32(np.argmax(response)), np.float32(rate)
+    start = int(peak - np.float32(_EARLY_BEFORE) * rate32)
+    return response[max(start, 0) : int(peak + np.float32(_EARLY_AFTER) * rate32)]
+
+
+def _convolve(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """Kaldi's FFTbasedBlockConvolveSignals: [n] and [m] to [n + m - 1].
+
+    In each block it takes the transform at frequency 0 and at the Nyquist frequency,
+    which are real and stored together, for a complex number. So a product stands there
+    that is not that of a convolution; short impulse responses sound different for it.
+    """
+    length, overlap = len(signal) + len(response) - 1, len(response) - 1
+    size = 1 << (4 * len(response) - 1).bit_length()
+    step = size - overlap
+    count = -(-length // step)
+    padded = np.zeros(count * step)
+    padded[: len(signal)] = signal
+    blocks = np.fft.rfft(padded.reshape(count, step), size)
+    factors = np.fft.rfft(response, size)
+    packed = blocks[:, 0].real + 1j * blocks[:, -1].real
+    packed *= factors[0].real + 1j * factors[-1].real
+    blocks *= factors
+    blocks[:, 0], blocks[:, -1] = packed.real, packed.imag
+    pieces = np.fft.irfft(blocks, size)
+    output = np.zeros((count + 1, step))
+    output[:-1] = pieces[:, :step]
+    output[1:, :overlap] += pieces[:, step:]
+    return output.ravel()[:length]
 
 
 def _power(signal: np.ndarray) -> float:
     return float(np.mean(np.square(signal, dtype=np.float64)))
-
-
-def _fft_size(length: int) -> int:
-    """The next even number with only small prime factors."""
-    sizes = (f << max(1, math.ceil(math.log2(length / f))) for f in (1, 3, 5, 9, 15))
-    return min(sizes)
 
 
 def _add_noise(output: np.ndarray, noise: Noise, rate: int, power: float) -> None:

@@ -55,7 +55,7 @@ class ReverberateOptions:
     shift_output: bool = option(
         True,
         "Shift the output back by the delay of the impulse response's peak, and keep "
-        "the length of the input; else the output has the room's tail",
+        "the length of the input; else the output is longer by the room",
     )
     input_wave_channel: int = option(0, "Channel of the input to use")
     rir_channel: int = option(0, "Channel of the impulse response to use")
@@ -96,9 +96,11 @@ def run_pipe(rxfilename: str) -> Wave | None:
 def apply_reverberation(wave: Wave, options: ReverberateOptions) -> Wave:
     """Kaldi's wav-reverberate on a waveform; the output has 16-bit precision.
 
-    Departures: sampling rates of an impulse response must match too; without
-    `--shift-output` the output ends with the room's tail, where Kaldi repeats the
-    beginning; with it, channels are shifted each by its own peak, as in Kaldi.
+    With `--shift-output` each channel is shifted by its own peak. Without, the output
+    is longer by the room than the input, but ends with a repetition of its beginning,
+    and is a sample shorter than the input if there is no room.
+
+    Departures: sampling rates of an impulse response must match too.
 
     Raises:
         InputError: the options contradict each other or the signals.
@@ -135,13 +137,16 @@ def _reverberate_channel(
     output = reverberate(
         signal, rate, room, noises, options.normalize_output, options.volume
     )
-    if options.shift_output:
-        delay = 0 if room is None else int(np.argmax(room))
-        output = output[delay : delay + len(signal)]
+    delay, length = 0, len(signal)
     if options.duration > 0:
-        length = int(np.float32(rate) * np.float32(options.duration))  # as in Kaldi
-        return np.resize(output, length)
-    return output
+        length = int(np.float32(rate) * np.float32(options.duration))
+    elif not options.shift_output:
+        length += (0 if room is None else len(room)) - 1
+    if length < 1:
+        raise InputError("the output would have no samples")
+    if options.shift_output and room is not None:
+        delay = int(np.argmax(room))
+    return np.resize(output[delay : delay + len(signal)], length)
 
 
 def _load_noises(

@@ -12,6 +12,7 @@ import numpy as np
 from dataset.cmvn import apply_cmvn, cmvn_stats
 from dataset.errors import BrokenArchive, InputError
 from dataset.kaldi_io import read_mat, write_mat
+from dataset.kaldi_objects import to_single
 from dataset.kaldi_table import (
     RandomAccessReader,
     SequentialReader,
@@ -56,6 +57,8 @@ def compute_cmvn_stats(
             weights = stack.enter_context(RandomAccessReader(options.weights, "vector"))
 
         def stats(key: str, features: np.ndarray) -> np.ndarray:
+            if not len(features):
+                raise InputError("empty feature matrix")
             if weights is not None and key not in weights:
                 raise InputError(f"no weights in {options.weights}")
             return cmvn_stats(features, weights[key] if weights is not None else None)
@@ -70,7 +73,7 @@ def compute_cmvn_stats(
             total = _Sum()
             num_done, num_failed = transform_table(reader, total.add, stats)
             if num_done:
-                write_mat(target, total.value, binary=options.binary)
+                write_mat(target, to_single(total.value), binary=options.binary)
     log(f"Statistics of {num_done} utterances; {num_failed} failed")
     return 0 if num_done else 1
 
@@ -196,7 +199,7 @@ def _stats_finder(
 
 def _skip_dims(text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(":") if part]
+        return [int(part) for part in text.split(":")] if text else []
     except ValueError:
         raise InputError(
             f"--skip-dims={text}: expected numbers such as 13:14:15"

@@ -88,19 +88,21 @@ def _compute_feats(
     with (
         SequentialReader(wav_rspecifier, "wave") as reader,
         TableWriter(feats_wspecifier, "htk" if as_htk else "matrix") as writer,
-        optional_writer(options.write_utt2dur, "float") as duration_writer,
+        optional_writer(options.write_utt2dur, "double") as duration_writer,
         contextlib.ExitStack() as stack,
     ):
         find_warp = _warp_finder(options, stack)
 
         def write(key: str, value: tuple[np.ndarray, float]) -> None:
             features, duration = value
+            if not len(features):
+                warn(f"{key}: {duration:g} s is too short for a frame")
             written: Any = features
             if as_htk:
                 written = htk.HtkFeatures(features, options.frame_shift, htk_kind)
             writer.write(key, written)
             if duration_writer:
-                duration_writer.write(key, duration)
+                duration_writer.write(key, float(np.float32(duration)))
             verbose_log(2, f"Processed features for key {key}")
 
         num_done, num_failed = transform_table(
@@ -123,7 +125,7 @@ def _check_options(compute: Compute, options: Any) -> None:
         )
     if options.utt2spk and not options.vtln_map:
         raise InputError("--utt2spk is of use only with --vtln-map")
-    compute(np.zeros(0), options.sample_frequency, options, vtln_warp=options.vtln_warp)
+    compute(np.zeros(0), options.sample_frequency, options)
 
 
 def _warp_finder(options: Any, stack: contextlib.ExitStack) -> Callable[[str], float]:
@@ -171,6 +173,7 @@ def compute_vad(
     options: ComputeVadOptions, feats_rspecifier: str, vad_wspecifier: str
 ) -> int:
     """The command compute-vad."""
+    energy_vad(np.zeros((0, 1)), options)  # no utterance can be done with wrong ones
     num_unvoiced = num_frames = num_voiced_frames = 0
     with (
         SequentialReader(feats_rspecifier, "matrix") as reader,
@@ -215,6 +218,7 @@ def apply_cmvn_sliding(
     options: SlidingCmvnOptions, feats_rspecifier: str, feats_wspecifier: str
 ) -> int:
     """The command apply-cmvn-sliding."""
+    sliding_cmvn(np.zeros((0, 1)), options)  # as in compute-vad
     with (
         SequentialReader(feats_rspecifier, "matrix") as reader,
         TableWriter(feats_wspecifier, "matrix") as writer,

@@ -9,16 +9,21 @@ from typing import Any
 import numpy as np
 
 from dataset.errors import InputError
-from dataset.kaldi_io import read_mat, write_mat
+from dataset.kaldi_io import open_or_fd, read_mat, write_mat
+from dataset.kaldi_objects import to_single
 from dataset.kaldi_table import (
     RandomAccessReader,
     SequentialReader,
     TableWriter,
+    are_tables,
     is_rspecifier,
 )
+from dataset.kaldi_tokens import decode_word
 from dataset.options import option
-from misc.kaldi.command import command, log
+from misc.kaldi.command import command, log, warn
 from misc.kaldi.table_loop import transform_table
+
+_LOG_FLOOR = 1e-20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +32,9 @@ class CopyMatrixOptions:
 
     binary: bool = option(True, "Binary output (only for a single matrix)")
     scale: float = option(1.0, "Multiply by this")
-    apply_log: bool = option(False, "Take the logarithm of each element")
+    apply_log: bool = option(
+        False, "Take the logarithm of each element, after a floor of 1e-20"
+    )
     apply_exp: bool = option(False, "Take the exponential of each element")
     apply_power: float = option(1.0, "Raise each element to this power")
     apply_softmax_per_row: bool = option(False, "Make each row sum to 1 by a softmax")
@@ -50,8 +57,8 @@ def copy_matrix(options: CopyMatrixOptions, source: str, target: str) -> int:
     chosen = (options.apply_log, options.apply_exp, options.apply_softmax_per_row)
     if sum(chosen) > 1:
         raise InputError("only one of --apply-log, -exp and -softmax-per-row")
-    if not is_rspecifier(source):
-        changed = _changed(options, read_mat(source))
+    if not are_tables(source, target):
+        changed = _changed(options, to_single(read_mat(source)))
         write_mat(target, changed, binary=options.binary)
         log(f"Copied a matrix to {target}")
         return 0
@@ -67,13 +74,11 @@ def copy_matrix(options: CopyMatrixOptions, source: str, target: str) -> int:
 
 
 def _changed(options: CopyMatrixOptions, matrix: np.ndarray) -> np.ndarray:
-    values = matrix.astype(np.float64)
-    if options.scale != 1:
-        values = values * options.scale
+    # The scale in single precision: compression shows a last bit more or less.
+    scaled = matrix if options.scale == 1 else matrix * np.float32(options.scale)
+    values = scaled.astype(np.float64)
     if options.apply_log:
-        if not (values > 0).all():
-            raise InputError("--apply-log: elements that are not positive")
-        values = np.log(values)
+        values = np.log(np.maximum(values, _LOG_FLOOR))
     if options.apply_exp:
         values = np.exp(values)
     if options.apply_softmax_per_row:
@@ -82,9 +87,13 @@ def _changed(options: CopyMatrixOptions, matrix: np.ndarray) -> np.ndarray:
     if options.apply_power != 1:
         with np.errstate(all="ignore"):
             values = values**options.apply_power
-        if not np.isfinite(values).all():
-            raise InputError(f"--apply-power={options.apply_power:g} gives no number")
-    return values.astype(matrix.dtype)
+        num_lost = np.count_nonzero(np.isfinite(scaled) & ~np.isfinite(values))
+        if num_lost:
+            warn(
+                f"--apply-power={options.apply_power:g}: {num_lost} are NaN or infinite"
+            )
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 @command(
@@ -101,8 +110,11 @@ e.g.: select-feats 0-12,24 scp:feats.scp ark:-
 def select_feats(options: Any, selection: str, source: str, target: str) -> int:
     """The command select-feats."""
     columns = parse_selection(selection)
+    num_read = 0
 
     def change(key: str, features: np.ndarray) -> np.ndarray:
+        nonlocal num_read
+        num_read += 1
         if max(columns) >= features.shape[1]:
             raise InputError(
                 f"{features.shape[1]} dimensions, but {max(columns)} is selected"
@@ -118,7 +130,7 @@ def select_feats(options: Any, selection: str, source: str, target: str) -> int:
     ):
         num_done, num_failed = transform_table(reader, writer.write, change)
     log(f"Selected dimensions of {num_done} utterances; {num_failed} failed")
-    return 0 if num_done else 1
+    return 0 if num_done or not num_read else 1
 
 
 def parse_selection(text: str) -> list[int]:
@@ -133,9 +145,8 @@ def parse_selection(text: str) -> list[int]:
         if not first.isdigit() or (dash and not last.isdigit()):
             raise InputError(f"selection {text}: expected a list such as 0-12,24")
         begin, end = int(first), int(last or first)
-        if end < begin:
-            raise InputError(f"selection {text}: {part} runs backwards")
-        columns.extend(range(begin, end + 1))
+        step = 1 if begin <= end else -1
+        columns.extend(range(begin, end + step, step))
     return columns
 
 
@@ -166,8 +177,13 @@ def paste_feats(options: PasteFeatsOptions, *arguments: str) -> int:
     """The command paste-feats."""
     first, *others, target = arguments
     if not is_rspecifier(first):
-        matrices = [read_mat(name) for name in (first, *others)]
-        write_mat(target, _pasted(options, matrices), binary=options.binary)
+        matrices = [to_single(read_mat(name)) for name in (first, *others)]
+        try:
+            pasted = _pasted(options, matrices)
+        except InputError as error:
+            warn(str(error))
+            return 1
+        write_mat(target, pasted, binary=options.binary)
         return 0
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(SequentialReader(first, "matrix"))
@@ -184,7 +200,7 @@ def paste_feats(options: PasteFeatsOptions, *arguments: str) -> int:
 
         num_done, num_failed = transform_table(reader, writer.write, change)
     log(f"Pasted features of {num_done} utterances; {num_failed} failed")
-    return 0 if num_done else 1
+    return 0 if num_done else 255
 
 
 def _pasted(options: PasteFeatsOptions, matrices: list[np.ndarray]) -> np.ndarray:
@@ -199,13 +215,17 @@ def _pasted(options: PasteFeatsOptions, matrices: list[np.ndarray]) -> np.ndarra
     return np.hstack([matrix[: min(lengths)] for matrix in matrices])
 
 
+_FIRST = 10
+"""How many utterances subset-feats takes unless told otherwise."""
+
+
 @dataclasses.dataclass(frozen=True)
 class SubsetFeatsOptions:
     """Options of subset-feats."""
 
-    n: int = option(10, "The first so many utterances")
-    include: str = option("", "File of the keys to keep; --n is not used then")
-    exclude: str = option("", "File of the keys to leave out; --n is not used then")
+    n: int = option(_FIRST, "The first so many utterances")
+    include: str = option("", "File of the keys to keep, in place of --n")
+    exclude: str = option("", "File of the keys to leave out, in place of --n")
 
 
 @command(
@@ -223,6 +243,8 @@ def subset_feats(options: SubsetFeatsOptions, source: str, target: str) -> int:
     """The command subset-feats."""
     if options.include and options.exclude:
         raise InputError("only one of --include and --exclude")
+    if options.n < 1 or options.n != _FIRST and (options.include or options.exclude):
+        raise InputError("--n must be 1 or more, and not stand beside a file of keys")
     listed = _keys(options.include or options.exclude)
     num_done = 0
     with (
@@ -236,15 +258,15 @@ def subset_feats(options: SubsetFeatsOptions, source: str, target: str) -> int:
                 writer.write(key, features)
                 num_done += 1
     log(f"Copied {num_done} utterances")
-    return 0 if num_done else 1
+    return 0 if num_done or listed is None else 1
 
 
 def _keys(path: str) -> set[str] | None:
-    """The first words of a file's lines; None without a file."""
+    """The first words of the lines of an rxfilename; None without one."""
     if not path:
         return None
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return {line.split()[0] for line in stream if line.strip()}
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+    with open_or_fd(path) as stream:
+        words = [decode_word(line).split() for line in stream]
+    if not all(words):
+        raise InputError(f"{path}: expected a key in each line, got an empty one")
+    return {line[0] for line in words}

@@ -49,7 +49,8 @@ def mapped_reader(
         utt2spk: rspecifier of the speakers; empty if the table is by utterance.
         stack: closes the tables.
 
-    The function raises InputError for an utterance without speaker or value.
+    The function raises InputError for an utterance without a value, BrokenArchive for
+    one without speaker.
     """
     reader = stack.enter_context(RandomAccessReader(rspecifier, kind))
     speakers = None
@@ -60,7 +61,7 @@ def mapped_reader(
         owner = key
         if speakers is not None:
             if key not in speakers:
-                raise InputError(f"no speaker in {utt2spk}")
+                raise BrokenArchive(f"{key}: no speaker in {utt2spk}")
             owner = " ".join(speakers[key])
         if owner not in reader:
             raise InputError(f"no entry for {owner} in {rspecifier}")

@@ -13,7 +13,7 @@ from dataset.kaldi_table import (
     RandomAccessReader,
     SequentialReader,
     TableWriter,
-    is_rspecifier,
+    are_tables,
 )
 from dataset.options import option
 from dataset.wav import Wave, read_wave, write_wave
@@ -56,7 +56,7 @@ e.g.: wav-copy scp:wav.scp ark:-
 )
 def wav_copy(options: Any, source: str, target: str) -> int:
     """The command wav-copy."""
-    if not is_rspecifier(source):
+    if not are_tables(source, target):
         wave = read_wave(source)
         write_wave(target, wave.samples, wave.rate)
         return 0
@@ -126,7 +126,7 @@ class SegmentOptions:
     )
     max_overshoot: float = option(
         0.5,
-        "Cut segments that pass the end by less than this (seconds), leave out others",
+        "Cut segments that pass the end by up to this (seconds), leave out others",
     )
 
 
@@ -169,14 +169,20 @@ def extract_segments(
                 segment = _parse_segment(line.decode())
                 if segment.recording not in reader:
                     raise InputError(f"no recording {segment.recording}")
-                piece = _cut(reader[segment.recording], segment, options)
+                wave = reader[segment.recording]
+                piece = _cut(wave, segment, options)
             except (InputError, UnicodeDecodeError) as error:
                 warn(f"{segments}:{num_lines}: {error}; left out")
                 continue
+            if segment.channel < 0 and len(wave.samples) > 1:
+                raise InputError(
+                    f"{segments}:{num_lines}: recording {segment.recording} has "
+                    f"{len(wave.samples)} channels, so the line must end with one"
+                )
             writer.write(segment.key, piece)
             num_done += 1
     log(f"Cut {num_done} segments from {num_lines} lines of {segments}")
-    return 0 if num_done else 1
+    return 0
 
 
 def _parse_segment(line: str) -> _Segment:
@@ -201,24 +207,30 @@ def _parse_segment(line: str) -> _Segment:
 
 
 def _cut(wave: Wave, segment: _Segment, options: SegmentOptions) -> Wave:
+    """The samples of a segment; times are compared in single precision, as in Kaldi."""
     channels, length = wave.samples.shape
-    start = int(segment.start * wave.rate)
-    end = length if segment.end == -1 else int(segment.end * wave.rate)
-    if start >= length or end >= length + int(options.max_overshoot * wave.rate):
+    seconds = np.float32(length) / np.float32(wave.rate)
+    latest = float(seconds + np.float32(options.max_overshoot))
+    shortest = float(np.float32(options.min_segment_length))
+    duration = float(seconds)
+    end = duration if segment.end == -1 else segment.end
+    if segment.start > duration or end > latest:
         raise InputError(
             f"segment {segment.key}: {segment.start:g} s to {segment.end:g} s is not "
             f"in recording {segment.recording} of {wave.duration:g} s"
         )
-    end = min(end, length)
-    if end <= start + int(options.min_segment_length * wave.rate):
+    end = min(end, duration)
+    first = int(segment.start * wave.rate + 0.5)
+    last = min(int(end * wave.rate + 0.5), length)
+    if end - segment.start < shortest or first >= last:
         raise InputError(
-            f"segment {segment.key}: {(end - start) / wave.rate:g} s is not more than "
+            f"segment {segment.key}: {end - segment.start:g} s is less than "
             f"--min-segment-length={options.min_segment_length:g}"
         )
-    if segment.channel < 0 and channels > 1 or segment.channel >= channels:
+    if segment.channel >= channels:
         raise InputError(
             f"segment {segment.key}: recording {segment.recording} has {channels} "
-            "channels; a line must end with one of them, counted from 0"
+            "channels, counted from 0"
         )
     channel = max(segment.channel, 0)
-    return Wave(wave.samples[channel : channel + 1, start:end], wave.rate)
+    return Wave(wave.samples[channel : channel + 1, first:last], wave.rate)

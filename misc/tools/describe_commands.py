@@ -43,10 +43,15 @@ are Kaldi 5.5's. Every program also takes `--config=file`, `--print-args`, `--ve
 | `copy-feats` | `--sphinx-in` | not there |
 | a command in a pipe fails | a warning | the reading ends with an error: a cut-off stream is not a short one |
 | `wav.scp` entry | what `sox` or `sph2pipe` make of it | `flac`, `sox`, `cat`, `wav-*` pipelines run inside the process; other pipelines go to the shell; a bare file may be FLAC, Ogg and other formats |
-| `wav-reverberate` without `--shift-output` | the tail repeats the beginning | the tail of the room |
+| `wav-reverberate` with an impulse response of another sampling rate, a silent signal to add, or one that starts before 0 s | goes on, to wrong samples | an error |
+| `wav-to-duration` without `--read-entire-file` | believes the header | the file is always read to its end |
 | NaN or infinite features in `compute-vad`, `apply-cmvn-sliding`, `select-voiced-frames` | spread into the output | that utterance is left out, counted and warned of |
 | `fix_data_dir.sh` | keeps an utterance without VAD, which validation refuses | leaves it out |
-| `apply-cmvn` with statistics by utterance that are wrong | ends | that utterance is left out, counted and warned of |
+| a second table (VAD, statistics, weights, recordings) with a wrong entry | ends | that utterance is left out, counted and warned of |
+| `--output-format=htk` | says that frames are 10 ms apart | the frame shift |
+| an empty matrix in a compressed archive | four bytes too many, so that the archive cannot be read on | as the format has it |
+| `apply-cmvn-sliding --center=true` with `--cmn-window` below `--min-cmn-window` | ends by an assertion | done; `--min-cmn-window` has no part in it |
+| `select-feats` with a falling range such as 12-0 | reads its first number wrong, here as 1 | as written |
 | `augment_data_dir.py`, `reverberate_data_dir.py` | choices depend on the whole directory | on (seed, recording, copy) |
 | `logistic-regression-train` | L-BFGS with its own line search, in single precision, seldom at its goal after `--max-steps` | SciPy's, in double precision: nearer the one optimum, so other last digits; with `--mix-up` other random numbers |
 | `logistic-regression-eval` with a class that the model does not have | reads beyond its memory | an error |

@@ -94,6 +94,32 @@ def test_sliding_cmvn_as_kaldi(kaldi, name, options):
     np.testing.assert_allclose(normalised[::10], kaldi[name], atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "name, rate, options",
+    [
+        ("odd_size", 16000, {"round_to_power_of_two": False, "use_energy": False}),
+        (
+            "odd_size_30ms",
+            16000,
+            {
+                "round_to_power_of_two": False,
+                "frame_length": 30.25,
+                "window_type": "hamming",
+            },
+        ),
+        ("blackman", 16000, {"window_type": "blackman", "blackman_coeff": 0.35}),
+        ("upsampled", 8000, {"allow_upsample": True}),
+    ],
+)
+def test_other_options_as_in_kaldi(name, rate, options):
+    samples = read_wave(FRONTEND / "s1.flac").samples[0][8000 : 8000 + rate // 5]
+    feats = compute_mfcc(samples, rate, MfccOptions(dither=0, **options))
+    with np.load(FRONTEND / "mfcc_options.npz") as arrays:
+        # What is left above 4 kHz after upsampling is only the rounding.
+        atol = 2e-3 if name == "upsampled" else 2e-4
+        np.testing.assert_allclose(feats, arrays[name], rtol=0, atol=atol)
+
+
 # Against kaldi-native-fbank, for what the golden files do not have.
 
 

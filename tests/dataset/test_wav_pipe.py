@@ -243,8 +243,54 @@ def test_shift_and_tail():
     whole = to_int16(reverberate(signal, 16000, rir))
     shifted = reverberated("--impulse-response=rir.wav")
     np.testing.assert_array_equal(shifted, [whole[40 : 40 + len(signal)]])
-    tail = reverberated("--impulse-response=rir.wav", "--shift-output=false")
-    np.testing.assert_array_equal(tail, [whole])
+    # As long as with the room's tail, but in its place the beginning once more.
+    longer = reverberated("--impulse-response=rir.wav", "--shift-output=false")
+    repeated = np.resize(whole[: len(signal)], len(whole))
+    np.testing.assert_array_equal(longer, [repeated])
+    np.testing.assert_array_equal(
+        reverberated("--shift-output=false"), read_wave("s1.wav").samples[:, :-1]
+    )
+
+
+def golden_room():
+    n = np.arange(120)
+    response = np.trunc(20000 * np.cos(n * n) * 0.96**n)
+    response[7] = 30000
+    return response
+
+
+@pytest.mark.parametrize(
+    "name, arguments",
+    [
+        ("short_room", ["--impulse-response=room5.wav"]),
+        ("room", ["--impulse-response=room120.wav"]),
+        ("tail", ["--impulse-response=room120.wav", "--shift-output=false"]),
+        (
+            "noise_in_room",
+            [
+                "--impulse-response=room120.wav",
+                "--additive-signals=part.wav",
+                "--snrs=5",
+                "--start-times=0.02",
+                "--duration=0.06",
+            ],
+        ),
+        ("volume", ["--impulse-response=room120.wav", "--volume=0.8"]),
+    ],
+)
+def test_rooms_as_in_kaldi(name, arguments):
+    speech, noise = (
+        read_wave(FRONTEND / f"{name}.flac").samples[0] for name in ("s1", "s2")
+    )
+    write_wave("speech.wav", speech[8000:8800], 16000)
+    write_wave("part.wav", noise[12000:12500], 16000)
+    write_wave("room5.wav", np.array([30000, 0, 0, -8000, 100]), 16000)
+    write_wave("room120.wav", golden_room(), 16000)
+    output = reverberated(*arguments, source="speech.wav")[0]
+    with np.load(FRONTEND / "reverberated.npz") as arrays:
+        expected = arrays[name].astype(int)
+    assert len(output) == len(expected)
+    assert np.abs(output - expected).max() <= 1
 
 
 def test_channels():

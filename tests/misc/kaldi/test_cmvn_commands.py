@@ -42,8 +42,17 @@ def test_stats_by_utterance_speaker_and_of_all(run, tmp_path):
         np.testing.assert_allclose(stats, expected_stats(*parts), rtol=1e-12)
     run("compute-cmvn-stats ark:f.ark all.mat")
     np.testing.assert_allclose(
-        read_mat(str(tmp_path / "all.mat")), expected_stats(*FEATS.values()), rtol=1e-12
+        read_mat(str(tmp_path / "all.mat")), expected_stats(*FEATS.values()), rtol=1e-6
     )
+    assert read_mat(str(tmp_path / "all.mat")).dtype == np.float32
+
+
+def test_empty_features_have_no_stats(run, tmp_path):
+    with TableWriter(f"ark:{tmp_path / 'e.ark'}", "matrix") as writer:
+        writer.write("a", np.zeros((0, 0)))
+    done = run("cat e.ark f.ark | compute-cmvn-stats ark:- ark:c.ark")
+    assert "a: empty feature matrix" in done.stderr
+    assert list(read(tmp_path / "c.ark")) == list(FEATS)
 
 
 def test_weights(run, tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dataset.htk import HtkFeatures, write_htk
 from dataset.kaldi_io import read_mat, read_mat_ark, read_vec_flt, read_vec_flt_ark
 from dataset.kaldi_table import TableWriter
 
@@ -76,9 +77,50 @@ def test_nothing_to_copy_is_a_failure(run, tmp_path):
     (tmp_path / "none.ark").write_bytes(b"")
     run("copy-feats ark:none.ark ark:b.ark", status=1)
     run("copy-vector ark:none.ark ark:b.ark", status=1)
-    run("feat-to-len ark:none.ark ark,t:-", status=1)
+    run("feat-to-len ark:none.ark ark,t:-")
     done = run("feat-to-dim ark:none.ark -", status=255)
     assert "ark:none.ark: there are no features" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ("--change-dim=3", "v [ 1 2 3 ]"),
+        ("--change_dim=6 --scale=0.5", "v [ 0.5 1 1.5 2 0 0 ]"),
+        ("--scale=-1", "v [ -1 -2 -3 -4 ]"),
+    ],
+)
+def test_changed_vectors(run, options, expected):
+    done = run(f"echo 'v [ 1 2 3 4 ]' | copy-vector {options} ark:- ark,t:-")
+    assert done.stdout.split() == expected.split()
+    vector = "echo '[ 1 2 3 4 ]'"
+    done = run(f"{vector} | copy-vector --binary=false {options} - -")
+    assert done.stdout.split() == expected.split()[1:]
+
+
+def test_single_htk_file(run, tmp_path):
+    frames = np.arange(6, dtype=np.float32).reshape(2, 3)
+    with open(tmp_path / "a.htk", "wb") as stream:
+        write_htk(stream, HtkFeatures(frames, 10.0, 6))
+    run("copy-feats --htk-in=true a.htk a.mat")
+    np.testing.assert_array_equal(read_mat(str(tmp_path / "a.mat")), frames)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "copy-feats ark:feats.ark x.mat",
+        "copy-feats x.mat ark:y.ark",
+        "copy-vector x.vec ark:y.ark",
+        "copy-matrix x.mat ark:y.ark",
+        "wav-copy x.wav ark:y.ark",
+        "copy-feats --compress=true x.mat y.mat",
+        "copy-feats --write-num-frames=ark,t:n x.mat y.mat",
+    ],
+)
+def test_tables_and_files_do_not_mix(run, feats, tmp_path, command):
+    assert " need" in run(command, 255).stderr.replace("expected two tables", " need")
+    assert not (tmp_path / "y.ark").exists()
 
 
 @pytest.mark.parametrize("name", ["copy-feats", "copy-vector", "feat-to-dim"])

@@ -128,7 +128,8 @@ def write_bad_files(folder):
 def test_bad_files_cost_only_themselves(run, tmp_path):
     write_scp(tmp_path, *write_bad_files(tmp_path))
     done = run("compute-mfcc-feats --config=mfcc.conf scp,p:wav.scp ark:feats.ark")
-    assert list(read_feats(tmp_path)) == ["utt-good"]
+    feats = read_feats(tmp_path)
+    assert list(feats) == ["utt-short", "utt-good"] and not len(feats["utt-short"])
     warnings = [line for line in done.stderr.splitlines() if "WARNING" in line]
     assert len(warnings) == 8
     for name, reason in [
@@ -203,6 +204,40 @@ def test_other_rates(run, tmp_path):
     run("compute-mfcc-feats --allow-upsample=true scp:wav.scp ark:feats.ark", status=1)
 
 
+def test_durations_in_double_precision(run, tmp_path):
+    write_noise(tmp_path / "a.wav", seconds=0.7)
+    write_scp(tmp_path, "a a.wav")
+    run("compute-mfcc-feats --write-utt2dur=ark:dur.ark scp:wav.scp ark:feats.ark")
+    content = (tmp_path / "dur.ark").read_bytes()
+    assert content == b"a \0B\x08" + struct.pack("<d", np.float32(0.7))
+
+
+def test_warps_that_are_wrong(run, tmp_path):
+    write_noise(tmp_path / "a.wav")
+    write_scp(tmp_path, "a a.wav")
+    (tmp_path / "warps").write_text("s 1.1\n")
+    (tmp_path / "utt2spk").write_text("b s\n")
+    command = "compute-mfcc-feats {} scp:wav.scp ark:feats.ark"
+    done = run(command.format("--vtln-warp=1.1 --vtln-low=10"), 1)
+    assert "a: a VTLN warp needs" in done.stderr
+    options = "--vtln-map=ark:warps --utt2spk=ark:utt2spk"
+    assert "a: no speaker in ark:utt2spk" in run(command.format(options), 255).stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "compute-vad --vad-proportion-threshold=1",
+        "compute-vad --vad-frames-context=-1",
+        "apply-cmvn-sliding --cmn-window=0",
+    ],
+)
+def test_options_that_suit_no_utterance(run, tmp_path, command):
+    (tmp_path / "f.txt").write_text("a [ 1 2 ]\n")
+    run(f"{command} ark:f.txt ark:out.ark", 255)
+    assert not (tmp_path / "out.ark").exists()
+
+
 def test_short_utterances_and_means(run, tmp_path):
     write_noise(tmp_path / "a.wav", seconds=0.2)
     write_noise(tmp_path / "b.wav", seconds=0.5)
@@ -257,7 +292,6 @@ def test_htk_files(run, tmp_path):
     [
         "--num-ceps=40",
         "--window-type=none",
-        "--vtln-warp=0",
         "--output-format=sphinx",
         "--utt2spk=ark:none",
     ],

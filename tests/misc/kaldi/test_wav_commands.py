@@ -102,11 +102,10 @@ def test_segments(run, tmp_path, recordings):
         ("a mono -1 0.5", "no time from -1 s"),
         ("a mono nan 0.5", "no time from nan s"),
         ("a other 0 1", "no recording other"),
-        ("a mono 1.0 1.2", "1 s to 1.2 s is not in recording mono of 1 s"),
-        ("a mono 0.5 1.5", "is not in recording mono of 1 s"),
-        ("a mono 0.5 0.6", "0.1 s is not more than --min-segment-length=0.1"),
-        ("a mono 0.95 1.2", "0.05 s is not more than --min-segment-length=0.1"),
-        ("a stereo 0 0.4", "recording stereo has 2 channels"),
+        ("a mono 1.1 1.2", "1.1 s to 1.2 s is not in recording mono of 1 s"),
+        ("a mono 0.5 1.6", "is not in recording mono of 1 s"),
+        ("a mono 0.5 0.6", "0.1 s is less than --min-segment-length=0.1"),
+        ("a mono 0.95 1.2", "0.05 s is less than --min-segment-length=0.1"),
         ("a mono 0 0.4 1", "recording mono has 1 channels"),
     ],
 )
@@ -117,8 +116,20 @@ def test_bad_segments(run, tmp_path, recordings, line, message):
     warning = done.stderr.partition("WARNING (extract-segments) segments:2: ")[2]
     assert message in warning
     assert "Cut 1 segments from 2 lines" in done.stderr
-    (tmp_path / "segments").write_text(f"{line}\n")
-    run("extract-segments scp:wav.scp segments ark:out.ark", status=1)
+
+
+def test_which_of_two_channels_is_not_guessed(run, tmp_path, recordings):
+    (tmp_path / "segments").write_text("a stereo 0 0.4\n")
+    done = run("extract-segments scp:wav.scp segments ark:out.ark", status=255)
+    assert "segments:1: recording stereo has 2 channels" in done.stderr
+
+
+def test_ends_of_segments_are_rounded(run, tmp_path, recordings):
+    (tmp_path / "segments").write_text("a mono 0.10007 0.4\nb mono 0.3 0.40001\n")
+    run("extract-segments scp:wav.scp segments ark:out.ark")
+    waves = read_waves(tmp_path)
+    np.testing.assert_array_equal(waves["a"], [np.arange(801, 3200)])
+    np.testing.assert_array_equal(waves["b"], [np.arange(2400, 3200)])
 
 
 @pytest.mark.parametrize(
