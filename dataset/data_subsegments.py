@@ -9,7 +9,13 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from dataset.data_dir import prepare, read_speakers, recording_of, write_speakers
+from dataset.data_dir import (
+    FRAME_SHIFT,
+    prepare,
+    read_speakers,
+    recording_of,
+    write_speakers,
+)
 from dataset.errors import InputError
 from dataset.kaldi_range import split_range
 from dataset.text_table import Table, read_numbers, read_table, show, write_table
@@ -104,10 +110,10 @@ def subsegment(
 
 def frame_shift(directory: str) -> float:
     """Seconds from a frame to the next, from `frame_shift` or durations; else 0.01."""
-    path = os.path.join(directory, "frame_shift")
+    path = os.path.join(directory, FRAME_SHIFT)
     if os.path.exists(path):
-        with open(path, encoding="utf-8") as stream:
-            return float(stream.read())
+        with open(path, "rb") as stream:
+            return _seconds(stream.read().strip(), path)
     paths = [os.path.join(directory, n) for n in ("utt2dur", "utt2num_frames")]
     if not all(map(os.path.exists, paths)):
         return DEFAULT_FRAME_SHIFT
@@ -117,6 +123,16 @@ def frame_shift(directory: str) -> float:
     number = sum(int(frames[key]) for key in common)
     # The ends of an utterance have no frames of their own: a little too long.
     return round(seconds / number, 3) if number else DEFAULT_FRAME_SHIFT
+
+
+def _seconds(text: bytes, path: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise InputError(f"{path}: expected seconds above zero, got '{show(text)}'")
+    return seconds
 
 
 def _segments(source: str, parts: Mapping[bytes, Part], end_padding: float) -> Table:

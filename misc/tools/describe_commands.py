@@ -46,13 +46,19 @@ are Kaldi 5.5's. Every program also takes `--config=file`, `--print-args`, `--ve
 | `wav-reverberate` without `--shift-output` | the tail repeats the beginning | the tail of the room |
 | NaN or infinite features in `compute-vad`, `apply-cmvn-sliding`, `select-voiced-frames` | spread into the output | that utterance is left out, counted and warned of |
 | `fix_data_dir.sh` | keeps an utterance without VAD, which validation refuses | leaves it out |
+| `combine_data.sh`: an id with two values | one of them is kept | an error, unless the id is a speaker's |
+| `copy_data_dir.sh` with new ids | `utt2uniq` is made and moved to `.backup`; `utt2lang` is left behind; without `segments`, `reco2file_and_channel` keeps the old ids | all tables are copied under the new ids |
+| `shuffle_list.pl`, `subset_data_dir.sh --speakers` | the order of Perl's random numbers | another one |
+| `prepare_feats_for_egs.sh` | parts by speaker; only `wav.scp` and the speakers are copied | by utterance; `text`, `utt2lang`, `utt2uniq` and `spk2gender`, too |
+| `make_mfcc.sh` and others with more jobs than entries | fail | run fewer jobs |
 | `apply-cmvn` with statistics by utterance that are wrong | ends | that utterance is left out, counted and warned of |
 | `augment_data_dir.py`, `reverberate_data_dir.py` | choices depend on the whole directory | on (seed, recording, copy) |
 | `logistic-regression-train` | L-BFGS with its own line search, in single precision, seldom at its goal after `--max-steps` | SciPy's, in double precision: nearer the one optimum, so other last digits; with `--mix-up` other random numbers |
 | `logistic-regression-eval` with a class that the model does not have | reads beyond its memory | an error |
 | `agglomerative-cluster` | in two passes above `--first-pass-max-utterances` | always in one |
 | `calibration-train`, `calibration-apply`, `score-normalize` | do not exist | ours |
-| `run.pl` | Perl | Python; the same options, logs and exit status |
+| `run.pl` | Perl | Python; the same options (but `--pick`, which is ignored), logs and exit status |
+| a command that fails in mid-pipeline, under `run.pl` | goes unnoticed | the job has failed, unless all that the next one wanted was read |
 | a full disk | a part of a file stays under its name | single files are written whole or not at all; archives end with an error |
 
 """
