@@ -59,6 +59,7 @@ are Kaldi 5.5's. Every program also takes `--config=file`, `--print-args`, `--ve
 | `calibration-train`, `calibration-apply`, `score-normalize` | do not exist | ours |
 | `run.pl` | Perl | Python; the same options (but `--pick`, which is ignored), logs and exit status |
 | a command that fails in mid-pipeline, under `run.pl` | goes unnoticed | the job has failed, unless all that the next one wanted was read |
+| keys that are not UTF-8 | taken as they are | an error; names of files may be any bytes |
 | a full disk | a part of a file stays under its name | single files are written whole or not at all; archives end with an error |
 
 """
