@@ -166,7 +166,7 @@ def test_keys_that_are_not_as_promised(run, tmp_path, feats):
 
 def test_a_full_disk_and_a_reader_that_goes_away(run, feats):
     done = run("copy-feats scp:m.scp ark:/dev/full", status=255)
-    assert "No space left on device" in done.stderr
+    assert "No space left on device: /dev/full" in done.stderr
     run("for n in {1..200}; do cat m.scp; done > many.scp")  # more than a pipe holds
     done = run("copy-feats scp:many.scp ark,t:- | head -c 9", status=141)  # SIGPIPE
     assert "ERROR" not in done.stderr
