@@ -23,6 +23,7 @@ from dataset.text_table import (
     show,
     sort_table,
     spk2utt_from,
+    write_lines,
     write_table,
 )
 
@@ -39,6 +40,9 @@ UTTERANCE_TABLES = (
 )
 SPEAKER_TABLES = ("cmvn.scp", "spk2gender", "spk2warp")
 RECORDING_TABLES = ("wav.scp", "reco2dur", "reco2file_and_channel")
+FRAME_SHIFT = "frame_shift"
+"""A file with one number: the seconds from a frame of feats.scp to the next."""
+
 ALL_TABLES = UTTERANCE_TABLES + SPEAKER_TABLES + RECORDING_TABLES
 
 
@@ -132,6 +136,8 @@ def copy(
             change = _then_rename_recording(change)
         renamed = _renamed(table, kind, renamings, change)
         write_table(os.path.join(destination, name), renamed)
+    if "feats.scp" in dict(names):
+        _copy_frame_shift(source, destination)
     speakers = _renamed(utt2spk, "utterance", renamings, _rename_speaker)
     write_speakers(destination, speakers)
     if "utt2uniq" not in kinds and any(r.utterance != (b"", b"") for r in renamings):
@@ -160,6 +166,7 @@ def subset(source: str, destination: str, utterances: Container[bytes]) -> int:
         table = read_table(os.path.join(source, name))
         kept = {key: value for key, value in table.items() if key in keep[kind]}
         write_table(os.path.join(destination, name), kept)
+    _copy_frame_shift(source, destination)
     write_speakers(destination, utt2spk)
     return len(utt2spk)
 
@@ -170,28 +177,38 @@ def combine(
     """Puts data directories together: the tables that all of them have.
 
     Where one has `segments` or `utt2uniq`, those that lack it get the trivial one. The
-    same key may be in two directories only with the same value.
+    same utterance or recording may be in two directories only with the same value; of
+    two values for a speaker the first in the C locale's order is taken.
 
     Args:
         extra: further tables to combine.
 
     Returns:
-        The tables left out, as some directories lack them.
+        What was left out or chosen, a sentence for each.
+
+    Raises:
+        InputError: a key has two values, or the features two frame shifts.
     """
     for source in sources:
         read_speakers(source)
+    shifts = _frame_shifts(sources)
     prepare(destination, *sources)
-    left_out = []
+    notes: list[str] = []
     for name in (*ALL_TABLES, *extra):
         path = os.path.join(destination, name)
         found = [os.path.isfile(os.path.join(s, name)) for s in sources]
         if all(found) or (any(found) and name in _TRIVIAL):
             tables = (_read_or_make(s, name) for s in sources)
-            write_table(path, _merge(name, sources, tables))
+            if name in SPEAKER_TABLES:
+                write_table(path, _merge_speakers(name, tables, notes))
+            else:
+                write_table(path, _merge(name, sources, tables))
         elif any(found):
-            left_out.append(name)
+            notes.append(f"{name} is left out: not all directories have it")
+    for shift in shifts:
+        write_lines(os.path.join(destination, FRAME_SHIFT), [shift + b"\n"])
     write_speakers(destination, _merge("utt2spk", sources, map(read_speakers, sources)))
-    return left_out
+    return notes
 
 
 def split(directory: str, parts: Sequence[Sequence[bytes]], destination: str) -> None:
@@ -241,7 +258,7 @@ def prepare(destination: str, *sources: str) -> None:
         if os.path.realpath(source) == os.path.realpath(destination):
             raise InputError(f"source and destination are the same directory: {source}")
     os.makedirs(destination, exist_ok=True)
-    for name in ("utt2spk", "spk2utt", *ALL_TABLES):
+    for name in ("utt2spk", "spk2utt", FRAME_SHIFT, *ALL_TABLES):
         path = os.path.join(destination, name)
         if os.path.lexists(path):
             os.unlink(path)
@@ -286,6 +303,43 @@ def _merge(name: str, sources: Sequence[str], tables: Iterable[Table]) -> Table:
                     "ids different"
                 )
     return sort_table(merged)
+
+
+def _merge_speakers(name: str, tables: Iterable[Table], notes: list[str]) -> Table:
+    merged: Table = {}
+    differ: dict[bytes, None] = {}
+    for table in tables:
+        for key, value in table.items():
+            if merged.setdefault(key, value) != value:
+                differ[key] = None
+                merged[key] = min(value, merged[key])
+    if differ:
+        first = show(next(iter(differ)))
+        notes.append(
+            f"{name}: {len(differ)} speakers with two values (first: {first}); "
+            "the first in sorted order is taken"
+        )
+    return sort_table(merged)
+
+
+def _copy_frame_shift(source: str, destination: str) -> None:
+    path = os.path.join(source, FRAME_SHIFT)
+    if os.path.isfile(path):
+        shutil.copyfile(path, os.path.join(destination, FRAME_SHIFT))
+
+
+def _frame_shifts(sources: Iterable[str]) -> list[bytes]:
+    """The frame shift of the directories with features; none if no file says it."""
+    found: dict[bytes, str] = {}
+    for source in sources:
+        path = os.path.join(source, FRAME_SHIFT)
+        if os.path.isfile(path) and os.path.isfile(os.path.join(source, "feats.scp")):
+            with open(path, "rb") as stream:
+                found.setdefault(stream.read().strip(), source)
+    if len(found) > 1:
+        text = ", ".join(f"{show(s)} in {name}" for s, name in found.items())
+        raise InputError(f"features of different frame shifts: {text}")
+    return list(found)
 
 
 def _read_or_make(source: str, name: str) -> Table:

@@ -49,9 +49,10 @@ def fix(
     """Keeps the utterances that all tables know, sorted and once each.
 
     An utterance goes when it is not in feats.scp, vad.scp, text, segments, utt2lang or
-    wav.scp, its recording not in wav.scp, or its speaker not in cmvn.scp or spk2gender
-    (of those tables that exist). Empty lines, lines without a value and repeated keys
-    are dropped, CR LF is mended. The tables as they were are left in `.backup`.
+    wav.scp, its recording not in wav.scp, its speaker not in cmvn.scp or spk2gender, or
+    its number in utt2dur or utt2num_frames not above zero (of those tables that exist).
+    Empty lines, lines without a value and repeated keys are dropped, CR LF is mended.
+    The tables as they were are left in `.backup`.
 
     Departs from Kaldi in that an utterance without VAD goes too: the validation would
     not let it pass.
@@ -119,6 +120,8 @@ def _known_everywhere(
         if name not in tables:
             continue
         known = read_table(os.path.join(directory, name), Faults())
+        if name in _POSITIVE:
+            known = {k: v for k, v in known.items() if not _number_above_zero(v)}
         if tables[name] == "speaker":
             missing = [utt for utt, spk in utt2spk.items() if spk not in known]
         elif tables[name] == "recording":
@@ -362,6 +365,9 @@ _DECIDING = (
     "segments",
     "utt2lang",
     "wav.scp",
+    "utt2dur",
+    "utt2num_frames",
     "cmvn.scp",
     "spk2gender",
 )
+_POSITIVE = ("utt2dur", "utt2num_frames")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import itertools
 import random
 from collections.abc import Mapping, Sequence
@@ -30,12 +29,12 @@ def even_parts(items: Sequence[Item], number: int) -> list[Sequence[Item]]:
 def speaker_parts(utt2spk: Mapping[bytes, bytes], number: int) -> list[list[bytes]]:
     """Utterances in parts of about equal size, no speaker being in two parts.
 
-    The speakers are kept in order and cut where the number of utterances comes nearest
-    to an equal share. (Kaldi's split_scp.pl moves single speakers from an equal number
-    of speakers on; the sizes are about the same, the cuts need not be.)
+    The parts are those of Kaldi's split_scp.pl: to begin with, each has about the same
+    number of speakers; then a speaker at the edge of a part is handed to the one beside
+    it as long as that brings the two nearer to the same number of utterances.
 
     Returns:
-        The utterances of each part, sorted.
+        The utterances of each part: speakers and their own in order of appearance.
 
     Raises:
         InputError: fewer speakers than parts.
@@ -43,19 +42,38 @@ def speaker_parts(utt2spk: Mapping[bytes, bytes], number: int) -> list[list[byte
     utterances = [own.split() for own in spk2utt_from(utt2spk).values()]
     _check_number("speakers", len(utterances), number)
     totals = [0, *itertools.accumulate(len(own) for own in utterances)]
-    cuts = [0]
-    for part in range(1, number):
-        goal = totals[-1] * part / number
-        cut = bisect.bisect_left(totals, goal)
-        if cut > 0 and goal - totals[cut - 1] < totals[cut] - goal:
-            cut -= 1
-        # At least one speaker for this part, and for each of those to come.
-        cuts.append(min(max(cut, cuts[-1] + 1), len(utterances) - number + part))
-    cuts.append(len(utterances))
+    cuts = [-(-part * len(utterances) // number) for part in range(number + 1)]
+    while _move_cuts(cuts, totals):
+        pass
     return [
-        sorted(itertools.chain.from_iterable(utterances[start:end]))
+        list(itertools.chain.from_iterable(utterances[start:end]))
         for start, end in itertools.pairwise(cuts)
     ]
+
+
+def _move_cuts(cuts: list[int], totals: Sequence[int]) -> bool:
+    """One pass over the parts; whether a speaker was handed on.
+
+    Args:
+        cuts: part n has the speakers from cuts[n] up to cuts[n + 1]; changed in place.
+        totals: how many utterances the speakers before each have.
+    """
+    moved = False
+    for part in range(len(cuts) - 1):
+        # the last speaker to the next part, then the first one to the part before
+        for cut, step in ((part + 1, -1), (part, 1)):
+            if not 0 < cut < len(cuts) - 1:
+                continue
+            before = _imbalance(cuts[cut], cut, cuts, totals)
+            if _imbalance(cuts[cut] + step, cut, cuts, totals) < before:
+                cuts[cut] += step
+                moved = True
+    return moved
+
+
+def _imbalance(at: int, cut: int, cuts: Sequence[int], totals: Sequence[int]) -> int:
+    """By how much the parts on both sides of a cut differ if it is moved."""
+    return abs(totals[cuts[cut - 1]] + totals[cuts[cut + 1]] - 2 * totals[at])
 
 
 def spread(items: Sequence[Item], number: int) -> list[Item]:

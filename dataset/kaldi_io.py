@@ -229,9 +229,9 @@ def read_script(stream: Stream, where: str) -> Iterator[tuple[str, str]]:
             if len(words) == 1:
                 word = decode_word(words[0])
                 raise InputError(f"expected 'key rxfilename', got '{word[:80]}'")
-            entry = [decode_word(word) for word in words]
-        if entry:
-            yield entry[0], entry[1]
+            key = decode_word(words[0]) if words else ""
+        if words:
+            yield key, os.fsdecode(words[1])  # a file's name may be any bytes
 
 
 class ObjectReader:

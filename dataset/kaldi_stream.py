@@ -113,9 +113,19 @@ def _open_input(name: str) -> Stream:
     return stream
 
 
+class _NamedOutput(io.FileIO):
+    """A file whose name is in the errors of writing to it, such as a full disk."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.name) from None
+
+
 def _open_output(path: str) -> Stream:
     try:
-        return open(path, "wb")
+        return io.BufferedWriter(_NamedOutput(path, "wb"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot write {path}: {_reason(error)}") from None
 

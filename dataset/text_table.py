@@ -107,7 +107,7 @@ def write_table(path: str, table: Mapping[bytes, bytes]) -> None:
 
 
 def write_lines(path: str, lines: Iterable[bytes]) -> None:
-    """Writes a file that appears whole or not at all, unless it is a pipe.
+    """Writes a file that appears whole or not at all, unless it is a pipe or device.
 
     Raises:
         InputError: it cannot be written.
@@ -120,10 +120,11 @@ def write_lines(path: str, lines: Iterable[bytes]) -> None:
 
 
 def _write_lines(path: str, lines: Iterable[bytes]) -> None:
-    if os.path.exists(path) and not os.path.isfile(path):
+    if path.startswith("/dev/") or (os.path.exists(path) and not os.path.isfile(path)):
         with open(path, "wb") as stream:
             stream.writelines(lines)
         return
+    path = os.path.realpath(path)  # a link stays a link
     temporary = f"{path}.tmp{os.getpid()}"
     try:
         with open(temporary, "wb") as stream:

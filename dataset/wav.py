@@ -251,6 +251,9 @@ def _decode(stream: IO[bytes], name: str) -> Wave:
         wave = _read_other(start + stream.read(), name)
     if not wave.samples.size:
         raise InputError(f"{name}: no samples in the sound file")
+    if not np.isfinite(np.sum(wave.samples, dtype=np.float64)):
+        number = int(np.argmin(np.isfinite(wave.samples).all(axis=0)))
+        raise InputError(f"{name}: sample {number} is not a finite number")
     return wave
 
 

@@ -18,9 +18,11 @@ from dataset.data_selection import (
     whole_speakers,
 )
 from dataset.errors import InputError
-from dataset.options import option
-from dataset.text_table import Table, read_ids, read_numbers, show
+from dataset.options import option, parse_options
+from dataset.text_table import Table, read_ids, show
 from misc.kaldi.command import command, log, warn
+from misc.kaldi.length_commands import LengthOptions, num_frames, utterance_seconds
+from misc.kaldi.script import spell_out
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,13 @@ Usage: utils/validate_data_dir.sh [options] <data-dir>
     ValidateOptions,
 )
 def validate_data_dir(options: ValidateOptions, directory: str) -> int:
+    _validate(directory, options)
+    return 0
+
+
+def _validate(
+    directory: str, options: ValidateOptions, lacking: Sequence[str] = ()
+) -> None:
     optional = {
         "wav.scp": options.no_wav,
         "feats.scp": options.no_feats,
@@ -78,14 +87,13 @@ def validate_data_dir(options: ValidateOptions, directory: str) -> int:
     }
     warnings = data_dir_check.validate(
         directory,
-        [name for name, leave in optional.items() if not leave],
+        [name for name, no in optional.items() if not no and name not in lacking],
         speaker_order=not options.no_spk_sort,
         printable=not options.non_print,
     )
     for text in warnings:
         warn(f"{directory}: {text}")
     log(f"successfully validated {directory}")
-    return 0
 
 
 @dataclass(frozen=True)
@@ -94,13 +102,15 @@ class CopyOptions:
     utt_suffix: str = option("", "Put after the utterances' ids")
     spk_prefix: str = option("", "Put before the speakers' ids")
     spk_suffix: str = option("", "Put after the speakers' ids")
-    validate_opts: str = option("", "Accepted as Kaldi has it; nothing is validated")
+    validate_opts: str = option(
+        "", "Options of validate_data_dir.sh, which checks the copy, in quotes"
+    )
 
 
 @command(
     "copy_data_dir.sh",
     """
-Copies a data directory, if wanted under new ids.
+Copies a data directory, if wanted under new ids, and validates the copy.
 
 Usage: utils/copy_data_dir.sh [options] <source-dir> <destination-dir>
  e.g.: utils/copy_data_dir.sh --utt-suffix -reverb data/train_rvb data/train_reverb
@@ -111,9 +121,20 @@ Usage: utils/copy_data_dir.sh [options] <source-dir> <destination-dir>
 def copy_data_dir(options: CopyOptions, source: str, destination: str) -> int:
     utterance = (os.fsencode(options.utt_prefix), os.fsencode(options.utt_suffix))
     speaker = (os.fsencode(options.spk_prefix), os.fsencode(options.spk_suffix))
+    words = spell_out(ValidateOptions, options.validate_opts.split())
+    validation, _, rest = parse_options(ValidateOptions, words)
+    if rest:
+        raise InputError(f"--validate-opts: expected options only, got '{rest[0]}'")
     data_dir.copy(source, destination, [data_dir.Renaming(utterance, speaker)])
     _log_size(destination)
+    _validate(destination, validation, _lacking(source))
     return 0
+
+
+def _lacking(directory: str) -> list[str]:
+    """What a copy need not have, as its source does not."""
+    names = ("feats.scp", "text")
+    return [n for n in names if not os.path.isfile(os.path.join(directory, n))]
 
 
 @dataclass(frozen=True)
@@ -135,14 +156,22 @@ Usage: utils/combine_data.sh [options] <destination-dir> <source-dir> ...
 )
 def combine_data(options: CombineOptions, destination: str, *sources: str) -> int:
     extra = options.extra_files.split()
-    left_out = data_dir.combine(destination, sources, extra)
-    if left_out:
-        log(f"left out, as not all directories have them: {' '.join(left_out)}")
+    _make_durations(sources)
+    for note in data_dir.combine(destination, sources, extra):
+        warn(note)
     if not options.skip_fix:
         for note in data_dir_check.fix(destination)[:-1]:
             warn(f"{destination}/{note}")
     _log_size(destination)
     return 0
+
+
+def _make_durations(sources: Sequence[str]) -> None:
+    """utt2dur for those without segments, if others have some: for theirs."""
+    without = [s for s in sources if not os.path.isfile(os.path.join(s, "segments"))]
+    if len(without) < len(sources):
+        for source in without:
+            utterance_seconds(source, LengthOptions())
 
 
 @dataclass(frozen=True)
@@ -239,15 +268,10 @@ def _so_many(
 
 
 def _frames(source: str, utt2spk: Table) -> dict[bytes, float]:
-    path = os.path.join(source, "utt2num_frames")
-    if not os.path.isfile(path):
-        raise InputError(
-            f"--shortest needs {path}: run utils/data/get_utt2num_frames.sh {source}"
-        )
-    table = read_numbers(path)
+    table = num_frames(source, LengthOptions())
     missing = [utt for utt in utt2spk if utt not in table]
     if missing:
-        raise InputError(f"{path} lacks {show(missing[0])}")
+        raise InputError(f"{source}/utt2num_frames lacks {show(missing[0])}")
     return {utt: float(frames) for utt, frames in table.items()}
 
 

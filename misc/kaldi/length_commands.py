@@ -10,8 +10,9 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 
-from dataset.data_dir import read_speakers
+from dataset.data_dir import FRAME_SHIFT, read_speakers
 from dataset.data_selection import even_parts
+from dataset.data_subsegments import frame_shift
 from dataset.errors import InputError
 from dataset.options import option
 from dataset.text_table import (
@@ -24,7 +25,7 @@ from dataset.text_table import (
 )
 from misc.kaldi.command import command, log, warn
 
-_WINDOW_OVERLAP = 0.015  # seconds a frame of 25 ms reaches beyond its shift of 10 ms
+_FRAMES_BEYOND = 1.5  # shifts of 10 ms by which the last frame of 25 ms is longer
 _ENOUGH = 0.95  # of the entries must be there; else something is wrong
 
 
@@ -35,6 +36,9 @@ class LengthOptions:
     nj: int = option(4, "Number of jobs")
     cmd: str = option("run.pl", "How to run them (utils/run.pl, queue.pl <options>)")
     frame_shift: float = option(0.01, "Seconds from frame to frame")
+    frame_overlap: float = option(
+        0.015, "Seconds by which frames overlap, to count those of a duration"
+    )
     read_entire_file: bool = option(False, "Do not trust the headers of wave files")
 
     def __post_init__(self) -> None:
@@ -47,8 +51,9 @@ class LengthOptions:
 @command(
     "get_utt2dur.sh",
     """
-Writes utt2dur, the seconds of each utterance, from segments, wav.scp or feats.scp
-(whichever is there first). What is there already is kept if it is complete.
+Writes utt2dur, the seconds of each utterance, from segments, from frame_shift and
+utt2num_frames, from wav.scp or from feats.scp (whichever is there first). What is there
+already is kept if it is complete.
 
 Usage: get_utt2dur.sh [options] <data-dir>
 e.g.: utils/data/get_utt2dur.sh --nj 8 data/train""",
@@ -93,16 +98,15 @@ def utterance_seconds(directory: str, options: LengthOptions) -> Table:
     path = os.path.join(directory, "utt2dur")
     if table := _complete(path, utterances):
         return table
+    frames = os.path.join(directory, "utt2num_frames")
     if _has(directory, "segments"):
         table = _segment_seconds(directory)
+    elif _has(directory, FRAME_SHIFT) and _complete(frames, utterances):
+        table = _seconds_of_frames(directory, options)
     elif _has(directory, "wav.scp"):
         table = _wave_seconds(directory, options)
     elif _has(directory, "feats.scp"):
-        frames = num_frames(directory, options)
-        table = {
-            utt: b"%.2f" % (float(count) * options.frame_shift)
-            for utt, count in frames.items()
-        }
+        table = _seconds_of_frames(directory, options)
     else:
         raise InputError(f"{directory} has no segments, wav.scp or feats.scp")
     return _write(path, table, utterances)
@@ -114,11 +118,10 @@ def recording_seconds(directory: str, options: LengthOptions) -> Table:
     path = os.path.join(directory, "reco2dur")
     if table := _complete(path, recordings):
         return table
-    if _has(directory, "segments"):
-        table = _wave_seconds(directory, options)
-    else:
-        table = utterance_seconds(directory, options)
-    return _write(path, table, recordings)
+    table = {}
+    if not _has(directory, "segments"):
+        table = _complete(os.path.join(directory, "utt2dur"), recordings)
+    return _write(path, table or _wave_seconds(directory, options), recordings)
 
 
 def num_frames(directory: str, options: LengthOptions) -> Table:
@@ -132,10 +135,21 @@ def num_frames(directory: str, options: LengthOptions) -> Table:
     else:
         seconds = utterance_seconds(directory, options)
         table = {
-            utt: b"%d" % max(0, (float(value) - _WINDOW_OVERLAP) / options.frame_shift)
+            utt: b"%d"
+            % max(0, (float(value) - options.frame_overlap) / options.frame_shift)
             for utt, value in seconds.items()
         }
     return _write(path, table, utterances)
+
+
+def _seconds_of_frames(directory: str, options: LengthOptions) -> Table:
+    shift = options.frame_shift
+    if _has(directory, FRAME_SHIFT):
+        shift = frame_shift(directory)
+    return {
+        utt: b"%.6g" % ((float(count) + _FRAMES_BEYOND) * shift)
+        for utt, count in num_frames(directory, options).items()
+    }
 
 
 def _has(directory: str, name: str) -> bool:

@@ -7,6 +7,7 @@ import random
 import re
 import sys
 from collections.abc import Iterator
+from typing import ClassVar
 
 from dataset.data_selection import even_parts, speaker_parts
 from dataset.errors import InputError
@@ -24,13 +25,17 @@ from dataset.text_table import (
 from misc.kaldi.command import NoOptions, command
 
 
-def _lines(path: str) -> Iterator[tuple[int, bytes, list[bytes]]]:
-    """Number, line and words of each line; '-' is the standard input."""
+def _lines(path: str, empty: bool = False) -> Iterator[tuple[int, bytes, list[bytes]]]:
+    """Number, line and words of each line; '-' is the standard input.
+
+    Args:
+        empty: whether a line may be empty.
+    """
     try:
         with open("/dev/stdin" if path == "-" else path, "rb") as stream:
             for number, line in enumerate(stream, 1):
                 words = line.split()
-                if not words:
+                if not words and not empty:
                     raise InputError(f"{path}:{number}: empty line")
                 yield number, line.rstrip(b"\r\n") + b"\n", words
     except OSError as error:
@@ -88,7 +93,7 @@ def apply_map(options: MapOptions, map_path: str) -> None:
     """Maps fields; a field not in the map ends it, unless it is permissive."""
     fields = _field_range(options.f)
     mapping = {words[0]: b" ".join(words[1:]) for _, _, words in _lines(map_path)}
-    for number, _, words in _lines("-"):
+    for number, _, words in _lines("-", empty=True):
         for n in range(len(words))[fields]:
             if words[n] in mapping:
                 words[n] = mapping[words[n]]
@@ -146,9 +151,13 @@ def _write_out(table: Table) -> None:
 class SplitScpOptions:
     """Options of split_scp.pl."""
 
+    followed_by_two: ClassVar = ("j",)
+
     utt2spk: str = option(
         "", "Utterance-to-speaker map: no speaker gets into two parts"
     )
+    j: str = option("", "'-j <parts> <number>': write one part, counted from 0")
+    one_based: bool = option(False, "With -j, count the parts from 1")
 
 
 @command(
@@ -156,12 +165,14 @@ class SplitScpOptions:
     """Splits a list into consecutive parts of about the same number of lines.
 
 Usage: split_scp.pl [--utt2spk=<utt2spk>] <in> <out1> <out2> ...
+   or: split_scp.pl -j <parts> <number> [--one-based] [--utt2spk=<utt2spk>] <in> [<out>]
 e.g.: utils/split_scp.pl data/train/wav.scp wav.1.scp wav.2.scp""",
     SplitScpOptions,
-    (2, None),
+    (1, None),
 )
 def split_scp(options: SplitScpOptions, source: str, *destinations: str) -> None:
     """Splits a list, if asked for so that speakers stay whole."""
+    destinations = _all_parts(options, destinations)
     lines = [(words[0], line) for _, line, words in _lines(source)]
     if not lines:
         raise InputError(f"{source} is empty")
@@ -182,7 +193,30 @@ def split_scp(options: SplitScpOptions, source: str, *destinations: str) -> None
         whole = [line for _, line in lines]
         parts = [list(part) for part in even_parts(whole, len(destinations))]
     for destination, part in zip(destinations, parts, strict=True):
-        write_lines(destination, part)
+        if destination == "-":
+            sys.stdout.buffer.writelines(part)
+        else:
+            write_lines(destination, part)
+
+
+def _all_parts(options: SplitScpOptions, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The file of each part; with -j all but one go to /dev/null."""
+    if not options.j:
+        if not given:
+            raise InputError("expected at least one output file")
+        return given
+    numbers = [int(word) for word in options.j.split() if word.isdigit()]
+    first = int(options.one_based)
+    if len(numbers) != 2 or not first <= numbers[1] < numbers[0] + first:
+        raise InputError(
+            f"-j {options.j}: expected the number of parts, and one of them from "
+            f"{first} on"
+        )
+    if len(given) > 1:
+        raise InputError(f"-j writes one part, but {len(given)} files are named")
+    parts = ["/dev/null"] * numbers[0]
+    parts[numbers[1] - first] = given[0] if given else "-"
+    return tuple(parts)
 
 
 @dataclasses.dataclass(frozen=True)

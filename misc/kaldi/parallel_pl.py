@@ -18,7 +18,7 @@ import tempfile
 
 from dataset.errors import InputError
 from misc.kaldi.command import command
-from misc.kaldi.run_pl import OwnOptions, Plan, failure, parse
+from misc.kaldi.run_pl import OwnOptions, Plan, failure, in_bash, parse
 
 _ENVIRONMENT = (
     "PATH",
@@ -49,12 +49,7 @@ echo "# Started at $(date)"
 echo "#"
 if [ -f path.sh ]; then . ./path.sh; fi
 SECONDS=0
-(
-set -o pipefail
-{line}
-)
-status=$?
-echo "# Accounting: time=$SECONDS threads=1"
+{in_bash(line)}echo "# Accounting: time=$SECONDS threads=1"
 echo "# Ended (code $status) at $(date), elapsed time $SECONDS seconds"
 exit $status
 """

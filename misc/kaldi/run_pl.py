@@ -47,6 +47,8 @@ class Plan:
     words: tuple[str, ...]
     max_jobs: int | None
     """How many at once; None if that was not said."""
+    gpu: bool = False
+    """Whether each job wants a GPU of its own."""
 
     @property
     def jobs(self) -> range:
@@ -69,6 +71,17 @@ def shell_line(words: Sequence[str]) -> str:
     return " ".join(map(_quoted, words))
 
 
+def in_bash(line: str) -> str:
+    """Lines for bash that run a job's line and set `status`.
+
+    A command that fails in the middle of a pipeline fails the job, unless it was only
+    that the one after it had read enough (SIGPIPE: 141). In Kaldi only the last counts.
+    """
+    return (
+        f"(\nset -o pipefail\n{line}\n)\nstatus=$?\n[ $status -ne 141 ] || status=0\n"
+    )
+
+
 def _quoted(word: str) -> str:
     if _WORD.fullmatch(word):
         return word
@@ -82,7 +95,7 @@ def parse(argv: Sequence[str]) -> Plan:
         InputError: it is not one.
     """
     words = collections.deque(argv)
-    name, first, last, limit = "", 1, 1, 0
+    name, first, last, limit, gpu = "", 1, 1, 0, False
     while words:
         found = _RANGE.fullmatch(words[0])
         if words[0].startswith("-"):
@@ -91,6 +104,8 @@ def parse(argv: Sequence[str]) -> Plan:
             if option in ("--max-jobs-run", "-tc"):
                 number = _positive(option, value)
                 limit = min(limit or number, number)  # as Kaldi: the smallest counts
+            elif option == "--gpu":
+                gpu = value not in ("", "0", "false")
             elif option == "-pe" and words:  # -pe smp 5
                 words.popleft()
         elif found and not name:
@@ -107,7 +122,7 @@ def parse(argv: Sequence[str]) -> Plan:
         raise InputError(
             f"{last - first + 1} jobs would share the log {log}: put {name} in its name"
         )
-    return Plan(name, first, last, log, tuple(rest), limit or None)
+    return Plan(name, first, last, log, tuple(rest), limit or None, gpu)
 
 
 def _positive(option: str, value: str) -> int:
@@ -116,11 +131,25 @@ def _positive(option: str, value: str) -> int:
     return int(value)
 
 
-def _processors(jobs: int) -> int:
-    """As many jobs at once as there are processors; a few more rather than a rest."""
+def _at_once(plan: Plan) -> int:
+    """As many jobs at once as there are processors; a few more rather than a rest.
+
+    Jobs that want a GPU: as many as there are GPUs, at least one.
+    """
+    jobs = len(plan.jobs)
+    if plan.gpu:
+        return max(1, _gpus())
     affinity = getattr(os, "sched_getaffinity", None)
     processors = len(affinity(0)) if affinity else os.cpu_count() or 1
     return jobs if jobs < 1.4 * processors else processors
+
+
+def _gpus() -> int:
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True).stdout
+    except OSError:
+        return 0
+    return sum(line.startswith(b"GPU ") for line in listed.splitlines())
 
 
 class Jobs:
@@ -158,7 +187,7 @@ class Jobs:
             if self._stopped:
                 return None
             process = subprocess.Popen(
-                ["bash", "-c", f"set -o pipefail\n( {line}\n)"],
+                ["bash", "-c", in_bash(line) + "exit $status\n"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,  # type: ignore[call-overload]
                 stderr=subprocess.STDOUT,
@@ -196,7 +225,7 @@ def _run_all(plan: Plan) -> list[int]:
     """Runs the jobs; returns those that failed."""
     jobs = Jobs(plan)
     _on_signals(_interrupt)
-    with ThreadPoolExecutor(plan.max_jobs or _processors(len(plan.jobs))) as pool:
+    with ThreadPoolExecutor(plan.max_jobs or _at_once(plan)) as pool:
         futures = {pool.submit(jobs.run, job): job for job in plan.jobs}
         try:
             _watch(plan, futures)

@@ -28,9 +28,10 @@ def spell_out(options: type, argv: Sequence[str]) -> list[str]:
     """A script's command line as that of a program.
 
     `--name value` and `-n value` become `--name=value`; a boolean may stand alone or
-    before true or false. Two class variables of the dataclass change this: an option
+    before true or false. Class variables of the dataclass change this: an option
     named in `repeatable` may be given several times, and its values become lines of
-    one; with `reads_command_line` all is handed on as it is, unless it asks for help.
+    one; one in `followed_by_two` has two words as its value; with `reads_command_line`
+    all is handed on as it is, unless it asks for help.
     """
     if getattr(options, "reads_command_line", False):
         return ["--help"] if list(argv) in (["-h"], ["--help"]) else ["--", *argv]
@@ -47,6 +48,8 @@ def spell_out(options: type, argv: Sequence[str]) -> list[str]:
             if not words:
                 return [f"--{name}"]  # for the message that its value is missing
             value = words.pop(0)
+            if words and key in getattr(options, "followed_by_two", ()):
+                value += " " + words.pop(0)
         if key in given and key in getattr(options, "repeatable", ()):
             value = given[key] + "\n" + value
         given[key] = value

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shlex
 
-from dataset import data_dir
+from dataset import data_dir, data_dir_check
 from dataset.errors import InputError
+from dataset.options import option
 from dataset.text_table import show
-from misc.kaldi.command import NoOptions, command, log
+from misc.kaldi.command import command, log
+from misc.kaldi.length_commands import (
+    LengthOptions,
+    recording_seconds,
+    utterance_seconds,
+)
 
 _NOT_COPIED = ("feats.scp", "vad.scp", "cmvn.scp", "utt2num_frames")
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeedOptions:
+    """Options of perturb_data_dir_speed.sh."""
+
+    include_spk_prefix: bool = option(True, "Speakers and recordings get the prefix")
 
 
 @command(
@@ -20,12 +34,13 @@ _NOT_COPIED = ("feats.scp", "vad.scp", "cmvn.scp", "utt2num_frames")
 utterances, speakers and recordings: pitch changes too, so they are new speakers.
 Features and voice activity have to be computed for the copy.
 
-Usage: perturb_data_dir_speed.sh <factor> <srcdir> <destdir>
+Usage: perturb_data_dir_speed.sh [options] <factor> <srcdir> <destdir>
 e.g.: utils/data/perturb_data_dir_speed.sh 0.9 data/train data/train_sp0.9""",
-    num_args=(3, 3),
+    SpeedOptions,
+    (3, 3),
 )
 def perturb_data_dir_speed(
-    options: NoOptions, factor: str, source: str, destination: str
+    options: SpeedOptions, factor: str, source: str, destination: str
 ) -> None:
     """Copies with sox in each pipeline, and all times divided by the factor."""
     speed = _speed(factor)
@@ -36,15 +51,21 @@ def perturb_data_dir_speed(
 
     if not os.path.isfile(os.path.join(source, "wav.scp")):
         raise InputError(f"no such file: {source}/wav.scp")
+    utterance_seconds(source, LengthOptions())
+    recording_seconds(source, LengthOptions())
     changes: dict[str, data_dir.Change | None] = dict.fromkeys(_NOT_COPIED)
     changes["wav.scp"] = pipe
-    changes["segments"] = _faster_times(f"{source}/segments", slice(1, 3), speed)
+    changes["segments"] = _faster_times(
+        f"{source}/segments", slice(1, 3), speed, b"%.2f"
+    )
     for name in ("utt2dur", "reco2dur"):
         changes[name] = _faster_times(f"{source}/{name}", slice(0, 1), speed)
-    renaming = data_dir.Renaming(prefix, prefix, prefix)
+    others = prefix if options.include_spk_prefix else (b"", b"")
+    renaming = data_dir.Renaming(prefix, others, others)
     data_dir.copy(source, destination, [renaming], changes)
     count = len(data_dir.read_speakers(destination))
     log(f"{destination}: {count} utterances of {source} at {speed:g} times the speed")
+    data_dir_check.validate(destination, ["wav.scp"])
 
 
 def faster_pipe(value: bytes, factor: str) -> bytes:
@@ -61,7 +82,9 @@ def faster_pipe(value: bytes, factor: str) -> bytes:
     return os.fsencode(f"{source} -t wav - speed {factor} |")
 
 
-def _faster_times(path: str, fields: slice, speed: float) -> data_dir.Change:
+def _faster_times(
+    path: str, fields: slice, speed: float, form: bytes = b"%.6g"
+) -> data_dir.Change:
     """Divides the seconds in some fields; -1, the end of a recording, stays."""
 
     def change(key: bytes, value: bytes, renaming: data_dir.Renaming) -> bytes:
@@ -74,9 +97,10 @@ def _faster_times(path: str, fields: slice, speed: float) -> data_dir.Change:
             raise InputError(
                 f"{path}: {show(key)}: expected seconds, got '{show(value)}'"
             )
-        faster = [time if time < 0 else time / speed for time in times]
-        # A tenth of a millisecond, however far into the recording.
-        words[fields] = [b"%.10g" % round(time, 4) for time in faster]
+        words[fields] = [
+            word if time < 0 else form % (time / speed)
+            for word, time in zip(words[fields], times, strict=True)
+        ]
         return b" ".join(words)
 
     return change

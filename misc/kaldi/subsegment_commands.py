@@ -10,6 +10,7 @@ from dataset.errors import InputError
 from dataset.options import option
 from dataset.text_table import read_table
 from misc.kaldi.command import command, log
+from misc.kaldi.length_commands import LengthOptions, num_frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +20,8 @@ class SubsegmentOptions:
     segment_end_padding: float = option(
         0.0, "Seconds added to the ends in segments, not to the features"
     )
-    nj: int = option(1, "Not used: one process does it")
-    cmd: str = option("run.pl", "Not used: one process does it")
+    nj: int = option(1, "Number of jobs that count frames, if that is to be done")
+    cmd: str = option("run.pl", "How to run them")
 
 
 @command(
@@ -29,7 +30,7 @@ class SubsegmentOptions:
 Makes a data directory whose utterances are parts of another's. <subsegments-file> has
 lines `<new-utt> <old-utt> <begin> <end>`, in seconds from the beginning of the old one;
 <text-file> says what is spoken in each. Features and VAD are taken over as ranges of
-rows; for that utt2num_frames is needed.
+rows; for that utt2num_frames is made if there is none.
 
 Usage: subsegment_data_dir.sh [options] <srcdir> <subsegments-file> [<text-file>]
            <destdir>
@@ -52,5 +53,7 @@ def subsegment_data_dir(
         raise InputError(
             f"{os.fsdecode(odd)} is in only one of {subsegments} and {text_file[0]}"
         )
+    if os.path.isfile(os.path.join(source, "feats.scp")):
+        num_frames(source, LengthOptions(nj=options.nj, cmd=options.cmd))
     number = subsegment(source, destination, parts, options.segment_end_padding, text)
     log(f"{destination}: {number} parts of utterances of {source}")

@@ -52,12 +52,21 @@ are Kaldi 5.5's. Every program also takes `--config=file`, `--print-args`, `--ve
 | an empty matrix in a compressed archive | four bytes too many, so that the archive cannot be read on | as the format has it |
 | `apply-cmvn-sliding --center=true` with `--cmn-window` below `--min-cmn-window` | ends by an assertion | done; `--min-cmn-window` has no part in it |
 | `select-feats` with a falling range such as 12-0 | reads its first number wrong, here as 1 | as written |
+| `combine_data.sh`: an id with two values | one of them is kept | an error, unless the id is a speaker's |
+| `copy_data_dir.sh` with new ids | `utt2uniq` is made and moved to `.backup`; `utt2lang` is left behind; without `segments`, `reco2file_and_channel` keeps the old ids | all tables are copied under the new ids |
+| `shuffle_list.pl`, `subset_data_dir.sh --speakers` | the order of Perl's random numbers | another one |
+| `prepare_feats_for_egs.sh` | parts by speaker; only `wav.scp` and the speakers are copied | by utterance; `text`, `utt2lang`, `utt2uniq` and `spk2gender`, too |
+| `subsegment_data_dir.sh` | times with three decimals | all digits that tell them apart |
+| errors in the scripts under `utils/` | exit status 1 | 255, as the commands' |
+| `make_mfcc.sh` and others with more jobs than entries | fail | run fewer jobs |
 | `augment_data_dir.py`, `reverberate_data_dir.py` | choices depend on the whole directory | on (seed, recording, copy) |
 | `logistic-regression-train` | L-BFGS with its own line search, in single precision, seldom at its goal after `--max-steps` | SciPy's, in double precision: nearer the one optimum, so other last digits; with `--mix-up` other random numbers |
 | `logistic-regression-eval` with a class that the model does not have | reads beyond its memory | an error |
 | `agglomerative-cluster` | in two passes above `--first-pass-max-utterances` | always in one |
 | `calibration-train`, `calibration-apply`, `score-normalize` | do not exist | ours |
-| `run.pl` | Perl | Python; the same options, logs and exit status |
+| `run.pl` | Perl | Python; the same options (but `--pick`, which is ignored), logs and exit status |
+| a command that fails in mid-pipeline, under `run.pl` | goes unnoticed | the job has failed, unless all that the next one wanted was read |
+| keys that are not UTF-8 | taken as they are | an error; names of files may be any bytes |
 | a full disk | a part of a file stays under its name | single files are written whole or not at all; archives end with an error |
 
 """

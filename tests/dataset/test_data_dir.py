@@ -101,8 +101,11 @@ def test_combine(plain, tmp_path):
         utt2uniq="A-1 A-1\na-1-n a-1\n",
     )
     out = str(tmp_path / "out")
-    left_out = data_dir.combine(out, [plain, other])
-    assert left_out == ["feats.scp", "spk2gender"]
+    notes = data_dir.combine(out, [plain, other])
+    assert [note.split(" is left out")[0] for note in notes] == [
+        "feats.scp",
+        "spk2gender",
+    ]
     assert list(read_table(f"{out}/utt2spk")) == [
         b"A-1",
         b"a-1",
@@ -129,6 +132,39 @@ def test_combine_refuses_one_key_with_two_values(plain, tmp_path):
     other = make(tmp_path / "other", utt2spk="a-1 a\n", wav_scp="a-1 9.wav\n")
     with pytest.raises(InputError, match="other/wav.scp: a-1 has another value"):
         data_dir.combine(str(tmp_path / "out"), [plain, other])
+
+
+def test_combine_takes_one_of_two_values_of_a_speaker(plain, tmp_path):
+    other = make(tmp_path / "other", utt2spk="a-9 a\n", wav_scp="a-9 9.wav\n")
+    (tmp_path / "other/cmvn.scp").write_text("a c.ark:1\n")
+    for table in ("a c.ark:0\nb c.ark:5\n", "a c.ark:2\nb c.ark:5\n"):
+        with open(f"{plain}/cmvn.scp", "w") as stream:
+            stream.write(table)
+        out = str(tmp_path / "out")
+        notes = data_dir.combine(out, [plain, other])
+        assert any(
+            "cmvn.scp: 1 speakers with two values (first: a)" in n for n in notes
+        )
+        smaller = min(table.split()[1], "c.ark:1")
+        assert content(out, "cmvn.scp") == f"a {smaller}\nb c.ark:5\n"
+
+
+def test_frame_shift_goes_with_the_features(plain, tmp_path):
+    other = make(tmp_path / "other", utt2spk="z-1 z\n", feats_scp="z-1 f:9\n")
+    for folder in (plain, other):
+        with open(f"{folder}/frame_shift", "w") as stream:
+            stream.write("0.020\n")
+    out = str(tmp_path / "out")
+    data_dir.combine(out, [plain, other])
+    assert content(out, "frame_shift") == "0.020\n"
+    data_dir.subset(plain, out, {b"a-1"})
+    assert content(out, "frame_shift") == "0.020\n"
+    data_dir.copy(plain, out, [data_dir.Renaming()], {"feats.scp": None})
+    assert not os.path.exists(f"{out}/frame_shift")
+    with open(f"{other}/frame_shift", "w") as stream:
+        stream.write("0.01\n")
+    with pytest.raises(InputError, match="0.020 in .*, 0.01 in .*other"):
+        data_dir.combine(out, [plain, other])
 
 
 def test_split(cut):

@@ -62,6 +62,15 @@ def test_an_utterance_must_be_known_everywhere(make, name):
     validate(folder)
 
 
+@pytest.mark.parametrize(
+    "name, lines", [("utt2num_frames", "a-1 0\nb-1 1\n"), ("utt2dur", "a-1 x\nb-1 1\n")]
+)
+def test_an_utterance_must_have_a_length(make, name, lines):
+    folder = make(GOOD, **{name: lines})
+    assert f"{name} lacks 2 utterances (first: a-1)" in fix(folder)
+    assert content(folder, "utt2spk") == "b-1 b\n"
+
+
 def test_recordings_that_nobody_needs_go(make):
     folder = make(CUT, wav__scp="r1 1.wav\nr3 3.wav\n")
     fix(folder)

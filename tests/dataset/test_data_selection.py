@@ -55,6 +55,20 @@ def test_parts_are_about_equal():
     assert [len(part) for part in speaker_parts(utt2spk(90, 2, 2, 2, 4), 2)] == [90, 10]
 
 
+@pytest.mark.parametrize(
+    "counts, expected",
+    [
+        ((15, 1, 9, 2, 5, 3, 15, 1, 2, 9), "ab cde fg hij"),
+        ((5, 9, 15, 9, 9, 1, 2, 3, 5, 1, 1, 9, 15), "abc def ghijkl m"),
+        ((3, 3, 3, 2, 15, 9, 9, 2, 2, 1, 15, 15, 1), "abcd e fgh ijk lm"),
+    ],
+)
+def test_speakers_are_handed_on_as_by_kaldi(counts, expected):
+    parts = speaker_parts(utt2spk(*counts), len(expected.split()))
+    found = ["".join(sorted({utt.decode()[0] for utt in part})) for part in parts]
+    assert found == expected.split()
+
+
 @given(st.integers(1, 100), st.integers(1, 100))
 def test_spread(length, number):
     items = list(range(length))

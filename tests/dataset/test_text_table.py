@@ -91,3 +91,11 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         write_lines(path, broken())
     assert os.listdir(tmp_path) == ["utt2spk"]
     assert read_table(path) == {b"a": b"x"}
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    write_table(str(tmp_path / "link"), {b"a": b"1"})
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "a 1\n"

@@ -45,6 +45,17 @@ name=$(basename "$data")
 for file in "$data/wav.scp" "$data/utt2spk" "$config"; do
   [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
 done
+# An older table may point into the archives that are written now.
+outdated=(feats.scp)
+[ "$write_utt2num_frames" != true ] || outdated+=(utt2num_frames)
+[ "$write_utt2dur" != true ] || outdated+=(utt2dur)
+for table in "${outdated[@]}"; do
+  if [ -f "$data/$table" ]; then
+    mkdir -p "$data/.backup"
+    mv "$data/$table" "$data/.backup/"
+  fi
+done
+utils/validate_data_dir.sh --no-text --no-feats "$data" || exit 1
 mkdir -p "$featdir" "$logdir"
 featdir=$(cd "$featdir" && pwd)
 
@@ -66,14 +77,14 @@ for n in $(seq "$nj"); do
 done
 utils/split_scp.pl "$list" "${parts[@]}"
 
-# An older table may point into the archives that are written now.
-if [ -f "$data/feats.scp" ]; then
-  mkdir -p "$data/.backup"
-  mv "$data/feats.scp" "$data/.backup/"
-fi
 compute=("compute-$kind-feats")
 if [ "$write_utt2dur" = true ]; then
   compute+=("--write-utt2dur=ark,t:$logdir/utt2dur_$name.JOB")
+fi
+if [ -f "$data/spk2warp" ]; then
+  compute+=("--vtln-map=ark:$data/spk2warp" "--utt2spk=ark:$data/utt2spk")
+elif [ -f "$data/utt2warp" ]; then
+  compute+=("--vtln-map=ark:$data/utt2warp")
 fi
 compute+=(--verbose=2 "--config=$config")
 copy=(copy-feats)
@@ -109,4 +120,12 @@ for n in $(seq "$nj"); do
   rm -f "$logdir/utt2num_frames_$name.$n" "$logdir/utt2dur_$name.$n"
 done
 rm -f "${parts[@]}"
+# What the features are like stays with them.
+awk -F= '$1 == "--frame-shift" {shift = $2 / 1000}
+  END {if (shift > 0) printf "%.3f\n", shift; else print "0.01"}' \
+  "$config" >"$data/frame_shift"
+mkdir -p "$data/conf"
+if ! [ "$config" -ef "$data/conf/$kind.conf" ]; then
+  cp "$config" "$data/conf/$kind.conf"
+fi
 utils/data/check_complete.sh "$data" feats.scp || exit 1

@@ -65,5 +65,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 unset _name
+# An empty --cmd would run the log file as a command.
+[ -n "${cmd-run.pl}" ] || _parse_options_die "--cmd is empty"
 unset -f _parse_options_die _parse_options_help
 true

@@ -1,5 +1,7 @@
 """Broken input, through the commands: what and where on stderr, and a true status."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -120,6 +122,35 @@ def test_sound_without_samples_or_at_another_rate(run, tmp_path):
         assert text in done.stderr
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_no_numbers(run, tmp_path, value):
+    sound = np.full(4000, 0.1, np.float32)
+    soundfile.write(tmp_path / "good.wav", sound, 16000, "FLOAT")
+    sound[77] = value
+    soundfile.write(tmp_path / "bad.wav", sound, 16000, "FLOAT")
+    (tmp_path / "wav.scp").write_text("bad bad.wav\ngood good.wav\n")
+    done = run(f"{MFCC} scp,p:wav.scp ark:o.ark")
+    assert "key bad: bad.wav: sample 77 is not a finite number; left out" in done.stderr
+    assert "Done 1 out of 2 utterances" in done.stderr
+    assert keys(tmp_path / "o.ark") == ["good"]
+
+
+def test_names_that_are_not_utf8(run, tmp_path):
+    """File names are bytes; keys must be UTF-8."""
+    name = os.fsencode(tmp_path / "caf") + b"\xe9.wav"
+    soundfile.write(tmp_path / "a.wav", np.full(4000, 0.1), 16000)
+    os.rename(tmp_path / "a.wav", name)
+    (tmp_path / "wav.scp").write_bytes(
+        b"a %b\r\nb cat %b |\nc x\xe9.wav\n" % (name, name)
+    )
+    done = run(f"{MFCC} scp,p:wav.scp ark:o.ark")
+    assert "key c: cannot open x\\udce9.wav: No such file" in done.stderr
+    assert keys(tmp_path / "o.ark") == ["a", "b"]
+    (tmp_path / "wav.scp").write_bytes(b"caf\xe9 a.wav\n")
+    done = run(f"{MFCC} scp,p:wav.scp ark:o.ark", status=255)
+    assert "wav.scp:1: expected a word in UTF-8" in done.stderr
+
+
 def test_keys_that_are_not_as_promised(run, tmp_path, feats):
     with TableWriter(f"ark:{tmp_path}/v.ark", "vector") as writer:
         for key in ("u2", "u1", "u3"):
@@ -135,7 +166,7 @@ def test_keys_that_are_not_as_promised(run, tmp_path, feats):
 
 def test_a_full_disk_and_a_reader_that_goes_away(run, feats):
     done = run("copy-feats scp:m.scp ark:/dev/full", status=255)
-    assert "No space left on device" in done.stderr
+    assert "No space left on device: /dev/full" in done.stderr
     run("for n in {1..200}; do cat m.scp; done > many.scp")  # more than a pipe holds
     done = run("copy-feats scp:many.scp ark,t:- | head -c 9", status=141)  # SIGPIPE
     assert "ERROR" not in done.stderr

@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from dataset.wav import write_wave
 
 UTILS = Path(__file__).parents[3] / "misc/kaldi/utils"
 
@@ -47,10 +50,23 @@ def test_copy(run, folder):
     assert (folder / "copy/utt2uniq").read_text().startswith("a-0-x a-0\n")
 
 
+def test_a_copy_is_validated(run, folder):
+    """As Kaldi does: a recipe with `set -e` stops where the data are not right."""
+    (folder / "train/vad.scp").write_text("a-0 v.ark:0\n")
+    copy = f"{UTILS}/copy_data_dir.sh"
+    done = run(f"{copy} train copy", status=255)
+    assert "copy/vad.scp lacks 11 of 12 entries, the first is a-1" in done.stderr
+    run("rm train/vad.scp train/wav.scp")
+    assert "no such file copy/wav.scp" in run(f"{copy} train copy", 255).stderr
+    run(f"{copy} --validate-opts '--no-wav --non-print' train copy")
+    done = run(f"{copy} --validate-opts --no-what train copy", status=255)
+    assert "--no-what" in done.stderr
+
+
 def test_combine(run, folder):
     run(f"{UTILS}/copy_data_dir.sh --utt-suffix -x train copy; rm copy/feats.scp")
     done = run(f"{UTILS}/combine_data.sh both train copy")
-    assert "left out, as not all directories have them: feats.scp" in done.stderr
+    assert "feats.scp is left out: not all directories have it" in done.stderr
     assert "both: 24 utterances of 3 speakers" in done.stderr
     assert ids(folder / "both/utt2spk")[:2] == ["a-0", "a-0-x"]
 
@@ -124,16 +140,30 @@ def test_split_only_when_something_changed(run, folder):
     assert "cannot split 3 speakers into 4 parts" in done.stderr
 
 
+def test_combine_measures_what_has_no_segments(run, folder):
+    other = folder / "other"
+    other.mkdir()
+    (other / "utt2spk").write_text("z-0 z\n")
+    (other / "segments").write_text("z-0 r 0 2\n")
+    (other / "wav.scp").write_text("r r.wav\n")
+    run("mkdir whole; echo w w > whole/utt2spk; echo w w.wav > whole/wav.scp")
+    write_wave(str(folder / "w.wav"), np.ones((1, 8000)), 16000)
+    run(f"{UTILS}/combine_data.sh both other whole")
+    assert (folder / "both/segments").read_text() == "w w 0 0.5\nz-0 r 0 2\n"
+
+
 def test_complete_or_not(run, folder):
     done = run(f"{UTILS}/data/check_complete.sh train feats.scp")
     assert "train/feats.scp: 12 of 12 utterances" in done.stderr
     run("head -n 11 train/feats.scp >x; mv x train/feats.scp")
-    done = run(f"{UTILS}/data/check_complete.sh train feats.scp")
+    done = run(f"{UTILS}/data/check_complete.sh --allow 10 train feats.scp")
     assert "lacks 1 of 12 utterances: c-3" in done.stderr
     run("head -n 9 train/feats.scp >x; mv x train/feats.scp")
     done = run(f"{UTILS}/data/check_complete.sh train feats.scp", status=255)
     assert "lacks 3 of 12 utterances: c-1 c-2 c-3; the logs say why" in done.stderr
-    run(f": >train/feats.scp; {UTILS}/data/check_complete.sh train feats.scp", 255)
+    run(f"{UTILS}/data/check_complete.sh --allow 100 train feats.scp")
+    command = f"{UTILS}/data/check_complete.sh --allow 100 train feats.scp"
+    run(f": >train/feats.scp; {command}", 255)
 
 
 def test_another_speed(run, folder):
@@ -141,15 +171,20 @@ def test_another_speed(run, folder):
         "".join(f"{u} {u}.wav\n" for u in ids(folder / "train/utt2spk")[:-1])
         + "c-3 flac -dcs c.flac |\n"
     )
-    (folder / "train/utt2dur").write_text("a-0 1.8\n")
+    seconds = "".join(f"{u} 1.8\n" for u in ids(folder / "train/utt2spk"))
+    (folder / "train/utt2dur").write_text(seconds)
     run(f"{UTILS}/data/perturb_data_dir_speed.sh 0.9 train slow")
     lines = (folder / "slow/wav.scp").read_text().splitlines()
     assert lines[0] == "sp0.9-a-0 sox -t wav a-0.wav -t wav - speed 0.9 |"
     assert lines[-1] == (
         "sp0.9-c-3 flac -dcs c.flac | sox -t wav - -t wav - speed 0.9 |"
     )
-    assert (folder / "slow/utt2dur").read_text() == "sp0.9-a-0 2\n"
+    for name in ("utt2dur", "reco2dur"):
+        assert (folder / "slow" / name).read_text().startswith("sp0.9-a-0 2\n")
     assert ids(folder / "slow/spk2utt") == ["sp0.9-a", "sp0.9-b", "sp0.9-c"]
+    same = "perturb_data_dir_speed.sh --include-spk-prefix false 0.9 train same"
+    run(f"{UTILS}/data/{same}")
+    assert ids(folder / "same/spk2utt") == ["a", "b", "c"]
     assert not (folder / "slow/feats.scp").exists()
     for factor in ("1", "fast", "0"):
         done = run(

@@ -123,9 +123,31 @@ def test_tables_not_asked_for_are_not_made(run, make_data):
         "wav.scp",
         "utt2spk",
         "spk2utt",
+        "frame_shift",
     }
+    assert (data / "frame_shift").read_text() == "0.01\n"
+    assert (data / "conf/mfcc.conf").exists()
     assert (data / "log/make_mfcc_data.1.log").exists()
     assert (data / "data/raw_mfcc_data.1.ark").exists()
+
+
+def test_warp_factors_of_speakers_are_used(run, make_data):
+    data = make_data(GOOD)
+    run(f"{MFCC} data")
+    plain = values(data / "feats.scp")
+    speakers = table(data / "spk2utt")
+    (data / "spk2warp").write_text("".join(f"{name} 0.9\n" for name in speakers))
+    run(f"{MFCC} data")
+    warped = values(data / "feats.scp")
+    assert all(np.any(plain[key] != warped[key]) for key in plain)
+
+
+def test_data_that_are_not_valid_are_refused(run, make_data):
+    data = make_data(GOOD)
+    (data / "spk2utt").write_text("s s1\n")
+    done = run(f"{MFCC} data", status=1)
+    assert "ERROR (validate_data_dir.sh) data/spk2utt" in done.stderr
+    assert not (data / "feats.scp").exists()
 
 
 def test_more_jobs_make_the_same(run, make_data, tmp_path):
@@ -166,7 +188,8 @@ def test_mfcc_of_segments(run, make_data):
     text = "".join(f"{key} {value}\n" for key, value in lines.items())
     (data / "segments").write_text(text)
     (data / "utt2spk").write_text("a s\nb s\nc s\nd s\n")
-    done = run(f"{MFCC} --nj 1 data")
+    (data / "spk2utt").write_text("s a b c d\n")
+    done = run(f"{MFCC} --nj 1 data", status=1)
     assert "lacks 2 of 4 utterances: c d;" in done.stderr
     assert table(data / "utt2num_frames") == {"a": "100", "b": "200"}
     found = warnings(data / "log/make_mfcc_data.1.log")
@@ -226,7 +249,7 @@ def test_refused(run, make_data, command, message):
 
 def test_empty_data_is_refused(run, make_data):
     make_data({})
-    assert "data/wav.scp is empty" in run(f"{MFCC} data", status=1).stderr
+    assert "data/utt2spk is empty" in run(f"{MFCC} data", status=1).stderr
 
 
 # compute_vad_decision.sh and prepare_feats_for_egs.sh
@@ -291,5 +314,5 @@ def test_prepared_features(run, with_vad):
 
 def test_prepare_below_a_file_is_refused(run, with_vad):
     assert "short.wav" in run(f"{PREPARE} data out short.wav/f", status=1).stderr
-    done = run(f"{PREPARE} --nj 1 data short.wav/out feats", status=255)
-    assert "ERROR (copy_data_dir.sh) Not a directory: short.wav/out" in done.stderr
+    done = run(f"{PREPARE} --nj 1 data short.wav/out feats", status=1)
+    assert "short.wav" in done.stderr and "Not a directory" in done.stderr

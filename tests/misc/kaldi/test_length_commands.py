@@ -51,7 +51,13 @@ def test_from_features(run, folder):
     run(f"rm d/wav.scp; {DATA}/get_utt2num_frames.sh --nj 2 d")
     assert (folder / "d/utt2num_frames").read_text() == "a 98\nb 148\nc 23\n"
     run(f"{DATA}/get_utt2dur.sh d")
-    assert (folder / "d/utt2dur").read_text() == "a 0.98\nb 1.48\nc 0.23\n"
+    assert (folder / "d/utt2dur").read_text() == "a 0.995\nb 1.495\nc 0.245\n"
+    (folder / "d/frame_shift").write_text("0.02\n")
+    run(f"rm d/utt2dur; {DATA}/get_utt2dur.sh d")
+    assert (folder / "d/utt2dur").read_text() == "a 1.99\nb 2.99\nc 0.49\n"
+    (folder / "d/frame_shift").write_text("ten\n")
+    done = run(f"rm d/utt2dur; {DATA}/get_utt2dur.sh d", status=255)
+    assert "d/frame_shift: expected seconds above zero, got 'ten'" in done.stderr
 
 
 def test_recordings_that_cannot_be_read(run, folder):

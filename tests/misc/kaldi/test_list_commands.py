@@ -80,3 +80,20 @@ def test_shuffle(run, lists):
     )
     assert one == again != other
     assert sorted(one.split(), key=int) == [str(n) for n in range(50)]
+
+
+def test_one_part_of_a_list(run, lists):
+    (lists / "in").write_text("".join(f"{n}\n" for n in range(7)))
+    split = f"{UTILS}/split_scp.pl"
+    parts = [run(f"{split} -j 3 {n} in").stdout.split() for n in range(3)]
+    assert parts == [["0", "1", "2"], ["3", "4"], ["5", "6"]]
+    run(f"{split} --one-based -j 3 1 in out")
+    assert (lists / "out").read_text() == "0\n1\n2\n"
+    for wrong in ("-j 3 3 in", "-j 3 0 --one-based in", "-j 3 x in"):
+        assert "expected the number of parts" in run(f"{split} {wrong}", 255).stderr
+    assert "2 files are named" in run(f"{split} -j 3 1 in a b", 255).stderr
+
+
+def test_a_map_passes_empty_lines_on(run, lists):
+    (lists / "map").write_text("a A\n")
+    assert run(f"printf 'a\\n\\na\\n' | {UTILS}/apply_map.pl map").stdout == "A\n\nA\n"

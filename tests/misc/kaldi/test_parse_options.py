@@ -80,3 +80,8 @@ def test_help_is_the_message_if_there_is_one(run, script, tmp_path):
     message = "help_message='Usage: $0 it'\n"
     (tmp_path / "script.sh").write_text(SCRIPT.replace("name=\n", message))
     assert run("bash script.sh --help").stderr == "Usage: $0 it\n"
+
+
+def test_an_empty_command_is_refused(run, script, tmp_path):
+    script("")
+    assert run("bash script.sh --cmd '' a", 1).stderr == "script.sh: --cmd is empty\n"

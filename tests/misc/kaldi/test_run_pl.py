@@ -167,3 +167,23 @@ def test_a_hangup_under_nohup_is_nothing(tmp_path):
     process.communicate(timeout=10)
     assert process.returncode == 0
     assert output_of(tmp_path / "a.1.log") == ["on", "done"]
+
+
+@pytest.mark.parametrize(
+    "pipeline, status", [(r"yes \| head -n 1", 0), (r"false \| cat", 1)]
+)
+def test_a_failure_in_mid_pipeline(run, pipeline, status):
+    """A writer whose reader has enough has not failed."""
+    run(f"{RUN} a.log {pipeline}", status)
+
+
+@pytest.mark.parametrize("gpus, at_once", [(0, "1"), (1, "1"), (2, "2")])
+def test_as_many_jobs_at_once_as_gpus(run, tmp_path, gpus, at_once):
+    listed = "".join(f"echo 'GPU {n}: A'\n" for n in range(gpus))
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{listed}")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    job = "touch run.$1; ls run.* | wc -l; sleep 0.3; rm run.$1\n"
+    (tmp_path / "job.sh").write_text(job)
+    run(f"PATH=$PWD:$PATH {RUN} --gpu 1 JOB=1:4 JOB.log bash job.sh JOB")
+    found = {line for n in range(1, 5) for line in output_of(tmp_path / f"{n}.log")}
+    assert max(found) == at_once

@@ -91,3 +91,25 @@ def test_text_of_other_parts(run, tmp_path):
     (tmp_path / "text").write_text("a-1 one\nb-1 three\n")
     done = run(f"{COMMAND} data parts text new", 255)
     assert "a-2 is in only one of parts and text" in done.stderr
+
+
+def test_frames_are_counted_if_they_are_not(run, data, tmp_path):
+    (data / "utt2num_frames").unlink()
+    run(f"{COMMAND} data parts new")
+    assert (tmp_path / "new/utt2num_frames").read_text() == "a-1 20\na-2 50\nb-1 2\n"
+
+
+@pytest.mark.parametrize(
+    "name, lines, message",
+    [
+        ("segments", "a a 0 1\n", "data/segments lacks b; utils/fix_data_dir.sh"),
+        ("segments", "a a x 1\nb b 0 1\n", "expected 'recording begin end'"),
+        ("segments", "a a\nb b 0 1\n", "expected 'recording begin end', got 'a'"),
+        ("utt2uniq", "a a\n", "data/utt2uniq lacks b"),
+        ("feats.scp", "a a.ark:1\n", "data/feats.scp lacks b"),
+    ],
+)
+def test_tables_that_do_not_fit(run, data, tmp_path, name, lines, message):
+    (data / name).write_text(lines)
+    assert message in run(f"{COMMAND} data parts new", status=255).stderr
+    assert not (tmp_path / "new").exists()
