@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 
 from dataset.data_dir import present_tables, recording_of, write_speakers
 from dataset.errors import InputError
@@ -122,6 +122,8 @@ def _known_everywhere(
         known = read_table(os.path.join(directory, name), Faults())
         if name in _POSITIVE:
             known = {k: v for k, v in known.items() if not _number_above_zero(v)}
+        if utt2spk.keys() <= known.keys():
+            continue
         if tables[name] == "speaker":
             missing = [utt for utt, spk in utt2spk.items() if spk not in known]
         elif tables[name] == "recording":
@@ -145,13 +147,14 @@ def _filter(
     """Drops what does not belong to the utterances that are kept."""
     seen = len(notes)
     table = _read_mended(directory, name, notes)
-    keep: Collection[bytes] = utt2spk
+    keep: Set[bytes] = utt2spk.keys()
     if kind == "speaker":
         keep = set(utt2spk.values())
     elif kind == "recording":
         keep = set(recording_of(directory, utt2spk).values())
-    kept = {key: value for key, value in table.items() if key in keep}
-    if len(kept) < len(table):
+    kept = table
+    if not table.keys() <= keep:
+        kept = {key: value for key, value in table.items() if key in keep}
         notes.append(f"{name}: kept {len(kept)} of {len(table)} lines")
     # Not rewritten for nothing: a newer file makes utils/split_data.sh split again.
     if len(notes) > seen:

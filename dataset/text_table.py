@@ -137,7 +137,8 @@ def _write_lines(path: str, lines: Iterable[bytes]) -> None:
 
 def sort_table(table: Mapping[bytes, bytes]) -> Table:
     """The same entries, sorted by key."""
-    return {key: table[key] for key in sorted(table)}
+    keys = sorted(table)
+    return dict(zip(keys, map(table.__getitem__, keys), strict=True))
 
 
 def spk2utt_from(utt2spk: Mapping[bytes, bytes]) -> Table:
