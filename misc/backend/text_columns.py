@@ -195,6 +195,8 @@ def _numbers(
     text: Bytes, starts: Positions, ends: Positions
 ) -> tuple[None, npt.NDArray[np.float64]]:
     rows = _rows(text, starts, ends)
+    if (rows == ord("_")).any():  # which Python allows between digits
+        raise _BadLines
     try:
         numbers = rows.view(f"S{rows.shape[1]}").ravel().astype(np.float64)
     except ValueError:
@@ -228,7 +230,7 @@ def _first_error(
 
 def _is_number(word: bytes) -> bool:
     try:
-        return not np.isnan(float(word))
+        return b"_" not in word and not np.isnan(float(word))
     except ValueError:
         return False
 

@@ -18,6 +18,7 @@ from misc.backend.plda import (
     log_likelihood,
     plda_stats,
     smooth_within,
+    unit_covariances,
 )
 from misc.backend.plda_file import read_plda, write_plda
 from misc.backend.trials import check_embedding, read_embeddings
@@ -49,11 +50,12 @@ def ivector_compute_plda(
     ivector_rspecifier: str,
     plda_wxfilename: str,
 ) -> int:
-    if options.num_em_iters < 1:
+    if options.num_em_iters < 0:
         raise InputError(
-            f"--num-em-iters must be at least 1, got {options.num_em_iters}"
+            f"--num-em-iters must be at least 0, got {options.num_em_iters}"
         )
     stats = _read_stats(spk2utt_rspecifier, ivector_rspecifier)
+    covariances = unit_covariances(stats.mean.size)
     for number, covariances in enumerate(em_steps(stats, options.num_em_iters), 1):
         objective = log_likelihood(stats, covariances)
         log(f"EM iteration {number}: log-likelihood per utterance {objective:.6g}")
@@ -91,10 +93,14 @@ def _read_stats(spk2utt_rspecifier: str, ivector_rspecifier: str) -> PldaStats:
 
 @dataclasses.dataclass(frozen=True)
 class CopyPldaOptions:
+    """Kaldi's copy takes the options of the scoring too, and ignores them."""
+
     smoothing: float = option(
         0.0, "Add this factor times the between-class to the within-class covariance"
     )
     binary: bool = option(True, "Write in binary mode")
+    normalize_length: bool = option(True, "Accepted and not used")
+    simple_length_normalization: bool = option(False, "Accepted and not used")
 
 
 @command(
