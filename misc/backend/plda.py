@@ -79,17 +79,18 @@ def plda_stats(embeddings: npt.ArrayLike, labels: npt.ArrayLike) -> PldaStats:
     Raises:
         InputError: no speaker has two utterances.
     """
-    vectors = np.asarray(embeddings, dtype=np.float64)
-    speakers = np.asarray(labels)
-    means, counts = class_means(vectors, speakers)
+    vectors = np.array(embeddings, dtype=np.float64)
+    centre = vectors.mean(axis=0)  # so that the difference below stays exact
+    vectors -= centre
+    means, counts = class_means(vectors, labels)
     if len(vectors) == len(means):
         raise InputError(
             f"PLDA needs speakers with several utterances, got {len(means)} speakers "
             "with one each: the within-class covariance cannot be estimated"
         )
-    residuals = vectors - means[speakers]
     mean = means.mean(axis=0)
-    return PldaStats(mean, means - mean, counts, residuals.T @ residuals)
+    scatter = vectors.T @ vectors - (counts[:, None] * means).T @ means
+    return PldaStats(centre + mean, means - mean, counts, scatter)
 
 
 def unit_covariances(dim: int) -> Covariances:

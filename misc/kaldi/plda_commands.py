@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import numpy.typing as npt
 
 from dataset.errors import InputError
@@ -21,7 +20,7 @@ from misc.backend.plda import (
     unit_covariances,
 )
 from misc.backend.plda_file import read_plda, write_plda
-from misc.backend.trials import check_embedding, read_embeddings
+from misc.backend.trials import read_embeddings, stack_embeddings
 from misc.kaldi.command import command, log
 from misc.kaldi.ivector_commands import embeddings_of
 
@@ -65,6 +64,7 @@ def ivector_compute_plda(
 
 
 def _read_stats(spk2utt_rspecifier: str, ivector_rspecifier: str) -> PldaStats:
+    keys: list[str] = []
     vectors: list[npt.NDArray] = []
     labels: list[int] = []
     num_speakers = num_listed = 0
@@ -75,9 +75,8 @@ def _read_stats(spk2utt_rspecifier: str, ivector_rspecifier: str) -> PldaStats:
         for speaker, utterances in spk2utt:
             num_listed += 1
             found = embeddings_of(speaker, utterances, embeddings)
-            if vectors and found:
-                check_embedding(utterances[0], found[0], len(vectors[0]))
-            vectors += found
+            keys += [key for key, _ in found]
+            vectors += [vector for _, vector in found]
             labels += [num_speakers] * len(found)
             num_speakers += bool(found)
     log(
@@ -88,7 +87,7 @@ def _read_stats(spk2utt_rspecifier: str, ivector_rspecifier: str) -> PldaStats:
         raise InputError(
             f"No utterance of {spk2utt_rspecifier} has a vector in {ivector_rspecifier}"
         )
-    return plda_stats(np.stack(vectors), labels)
+    return plda_stats(stack_embeddings(keys, vectors), labels)
 
 
 @dataclasses.dataclass(frozen=True)
