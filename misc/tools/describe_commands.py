@@ -50,7 +50,6 @@ are Kaldi 5.5's. Every program also takes `--config=file`, `--print-args`, `--ve
 | `augment_data_dir.py`, `reverberate_data_dir.py` | choices depend on the whole directory | on (seed, recording, copy) |
 | `logistic-regression-train` | L-BFGS with its own line search, in single precision, seldom at its goal after `--max-steps` | SciPy's, in double precision: nearer the one optimum, so other last digits; with `--mix-up` other random numbers |
 | `logistic-regression-eval` with a class that the model does not have | reads beyond its memory | an error |
-| `agglomerative-cluster` | in two passes above `--first-pass-max-utterances` | always in one |
 | `calibration-train`, `calibration-apply`, `score-normalize` | do not exist | ours |
 | `run.pl` | Perl | Python; the same options, logs and exit status |
 | a full disk | a part of a file stays under its name | single files are written whole or not at all; archives end with an error |
