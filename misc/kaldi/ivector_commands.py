@@ -255,6 +255,7 @@ def _map_table(
         TableWriter(wspecifier, "vector") as writer,
     ):
         for key, vector in reader:
+            check_embedding(key, vector, len(vector))
             result = function(key, vector.astype(np.float64))
             writer.write(key, result)
             num_done += 1

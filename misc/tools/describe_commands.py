@@ -48,10 +48,17 @@ are Kaldi 5.5's. Every program also takes `--config=file`, `--print-args`, `--ve
 | `fix_data_dir.sh` | keeps an utterance without VAD, which validation refuses | leaves it out |
 | `apply-cmvn` with statistics by utterance that are wrong | ends | that utterance is left out, counted and warned of |
 | `augment_data_dir.py`, `reverberate_data_dir.py` | choices depend on the whole directory | on (seed, recording, copy) |
-| `logistic-regression-train` | L-BFGS with its own line search, in single precision, seldom at its goal after `--max-steps` | SciPy's, in double precision: nearer the one optimum, so other last digits; with `--mix-up` other random numbers |
+| NaN or infinity in embeddings, NaN in scores | spread into the output | an error that names the utterance or the line |
+| a trial, or an embedding to be scored, that comes twice | scored twice (`ivector-plda-scoring`: an error for embeddings) | an error |
+| more trials left out than scored (unknown keys) | status 0 if one was scored | status 1; unknown keys are named once, not once a trial |
+| `ivector-compute-lda --dim` from the number of speakers on | the last rows are arbitrary | an error that names the largest dimension |
+| `ivector-plda-scoring-dense` where the PCA needs more directions than the segments vary in | takes arbitrary ones, or aborts | those of its own eigenvectors, at most all |
+| `compute_min_dcf.py` with another label than `target` or `nontarget` | means nontarget | an error |
+| `logistic-regression-train` | in single precision | in double precision; with `--mix-up` other random numbers |
 | `logistic-regression-eval` with a class that the model does not have | reads beyond its memory | an error |
 | `calibration-train`, `calibration-apply`, `score-normalize` | do not exist | ours |
 | `run.pl` | Perl | Python; the same options, logs and exit status |
+| a failed assertion | aborts, status 134 | an error, status 255 |
 | a full disk | a part of a file stays under its name | single files are written whole or not at all; archives end with an error |
 
 """

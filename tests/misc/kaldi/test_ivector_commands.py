@@ -250,6 +250,23 @@ def test_transform_vec_is_linear_or_affine(run, tmp_path):
     assert "Utterance a: a transform of 4 columns" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ivector-normalize-length",
+        "ivector-subtract-global-mean",
+        "ivector-subtract-global-mean mean",
+        "transform-vec matrix",
+    ],
+)
+def test_an_embedding_with_nan_ends_it(command, run, tmp_path):
+    write_lines(tmp_path / "mean", [" [ 1 2 ]"])
+    write_lines(tmp_path / "matrix", [" [ 1 2 ]"])
+    write_lines(tmp_path / "x", ["a  [ 1 2 ]", "b  [ nan 1 ]"])
+    done = run(f"{command} ark:x ark:/dev/null", status=255)
+    assert "Utterance b: the embedding holds NaN" in done.stderr
+
+
 def draw_speakers(folder, num_speakers=6, num_utts=5, dim=4):
     rng = np.random.default_rng(0)
     vectors = {
