@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from misc.backend.trials import check_embedding, stack_embeddings
 from misc.kaldi.command import command, log, warn
 
 Array = npt.NDArray[np.float64]
+
+_VECTORS_AT_ONCE = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,16 +142,17 @@ e.g.: ivector-normalize-length scp:xvector.scp ark:xvector_norm.ark
 def ivector_normalize_length(
     options: NormalizeLengthOptions, rspecifier: str, wspecifier: str
 ) -> int:
-    ratios = []
+    ratios: list[float] = []
 
-    def normalise(key: str, vector: Array) -> Array:
-        length = float(np.linalg.norm(vector))
-        if length == 0.0:
-            warn(f"Utterance {key}: a vector of zeros, left as it is")
-        ratios.append(length / np.sqrt(len(vector)) if options.scaleup else length)
-        return (
-            length_normalise(vector, options.scaleup) if options.normalize else vector
-        )
+    def normalise(keys: list[str], vectors: Array) -> Array:
+        lengths = np.linalg.norm(vectors, axis=1)
+        for number in np.flatnonzero(lengths == 0.0):
+            warn(f"Utterance {keys[number]}: a vector of zeros, left as it is")
+        wanted = np.sqrt(vectors.shape[1]) if options.scaleup else 1.0
+        ratios.extend((lengths / wanted).tolist())
+        if not options.normalize:
+            return vectors
+        return length_normalise(vectors, options.scaleup)
 
     num_done = _map_table(rspecifier, wspecifier, normalise)
     if ratios:
@@ -185,9 +189,9 @@ def ivector_subtract_global_mean(options: SubtractMeanOptions, *arguments: str) 
         return _subtract_own_mean(options, rspecifier, wspecifier)
     mean = read_vec_flt(mean_rxfilename[0]).astype(np.float64)
 
-    def subtract(key: str, vector: Array) -> Array:
-        check_embedding(key, vector, len(mean))
-        return vector - mean
+    def subtract(keys: list[str], vectors: Array) -> Array:
+        check_embedding(keys[0], vectors[0], len(mean))
+        return vectors - mean
 
     return _finish(_map_table(rspecifier, wspecifier, subtract))
 
@@ -238,28 +242,43 @@ def transform_vec(
 ) -> int:
     transform = read_mat(matrix_rxfilename).astype(np.float64)
 
-    def apply(key: str, vector: Array) -> Array:
-        with located(f"Utterance {key}"):
-            return apply_transform(transform, vector)
+    def apply(keys: list[str], vectors: Array) -> Array:
+        with located(f"Utterance {keys[0]}"):
+            return apply_transform(transform, vectors)
 
     return _finish(_map_table(rspecifier, wspecifier, apply))
 
 
 def _map_table(
-    rspecifier: str, wspecifier: str, function: Callable[[str, Array], Array]
+    rspecifier: str, wspecifier: str, function: Callable[[list[str], Array], Array]
 ) -> int:
-    """Writes function(key, vector) for each vector of a table; returns their number."""
+    """Writes the rows of function(keys, vectors [N, dim]) for the vectors of a table.
+
+    Returns their number.
+    """
     num_done = 0
     with (
         SequentialReader(rspecifier, "vector") as reader,
         TableWriter(wspecifier, "vector") as writer,
     ):
-        for key, vector in reader:
-            check_embedding(key, vector, len(vector))
-            result = function(key, vector.astype(np.float64))
-            writer.write(key, result)
-            num_done += 1
+        for keys, vectors in _blocks(reader):
+            results = function(keys, vectors).astype(np.float32)
+            for key, result in zip(keys, results, strict=True):
+                writer.write(key, result)
+            num_done += len(keys)
     return num_done
+
+
+def _blocks(
+    entries: Iterable[tuple[str, npt.NDArray]],
+) -> Iterator[tuple[list[str], Array]]:
+    """Vectors in turn, as many at once as are of one dimension, up to some number."""
+    for _, group in itertools.groupby(
+        enumerate(entries),
+        lambda item: (item[0] // _VECTORS_AT_ONCE, len(item[1][1])),
+    ):
+        keys, vectors = zip(*(entry for _, entry in group), strict=True)
+        yield list(keys), stack_embeddings(keys, vectors).astype(np.float64)
 
 
 def _finish(num_done: int) -> int:
