@@ -203,15 +203,17 @@ def read_entries(
     stream: Stream, read: Callable[[Stream], Value], where: str
 ) -> Iterator[tuple[str, Value]]:
     """The entries of an open archive; `where` is what errors call it."""
-    key = ""
+    last = ""
     while True:
-        with located(f"{where}, after key {key}" if key else where):
-            next_key = read_key(stream)
-        if next_key is None:
-            return
-        key = next_key
-        with located(f"{where}, key {key}"):
+        place = f", after key {last}" if last else ""
+        try:  # an entry is read in microseconds: no context manager for each
+            if (key := read_key(stream)) is None:
+                return
+            place = f", key {key}"
             value = read(stream)
+        except InputError as error:
+            raise type(error)(f"{where}{place}: {error}") from None
+        last = key
         yield key, value
 
 

@@ -142,6 +142,15 @@ def write_matrix(
 
 def read_vector(stream: Stream) -> np.ndarray:
     """A vector with its mark; text gives float32."""
+    look_ahead = getattr(stream, "peek", None)
+    head = look_ahead(10)[:10] if look_ahead is not None else b""
+    if head[:6] == b"\0BFV \4" and len(head) == 10:  # most often: at one go
+        dim = int.from_bytes(head[6:], "little")
+        if dim < 2**31:
+            stream.read(10)
+            return np.frombuffer(
+                read_exactly(stream, 4 * dim, "a vector"), _FLOAT_TYPES[b"F"]
+            )
     binary = read_binary_flag(stream)
     vector = read_vector_body(stream, binary)
     return vector if binary else to_single(vector)

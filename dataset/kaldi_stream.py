@@ -259,7 +259,7 @@ def read_exactly(stream: Stream, size: int, what: str) -> bytearray:
     Raises:
         InputError: the stream ends before that.
     """
-    data = bytearray()
+    data = bytearray(stream.read(min(size, _CHUNK)))
     while len(data) < size:
         chunk = stream.read(min(size - len(data), _CHUNK))
         if not chunk:

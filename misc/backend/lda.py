@@ -33,7 +33,9 @@ def class_means(
     counts = np.bincount(classes).astype(np.float64)
     if not counts.all():
         raise InputError(f"Class {int(np.argmin(counts))} has no embedding")
-    in_order = vectors[np.argsort(classes, kind="stable")]
+    in_order = vectors
+    if (np.diff(classes) < 0).any():
+        in_order = vectors[np.argsort(classes, kind="stable")]
     starts = np.append(0, np.cumsum(counts)[:-1]).astype(np.int64)
     return np.add.reduceat(in_order, starts, axis=0) / counts[:, None], counts
 
@@ -65,13 +67,12 @@ def fit_lda(
         InputError: too few utterances or speakers for these dimensions. Kaldi goes on
             with fewer speakers than `dim` + 1; the rest of its rows are then arbitrary.
     """
-    vectors = np.asarray(embeddings, dtype=np.float64)
-    means, counts = class_means(vectors, labels)
-    _check_enough(dim, vectors.shape, len(counts))
+    vectors = np.array(embeddings, dtype=np.float64)
     mean = vectors.mean(axis=0)
-    centred = vectors - mean
-    offsets = means - mean
-    total = centred.T @ centred / len(vectors)
+    vectors -= mean
+    offsets, counts = class_means(vectors, labels)
+    _check_enough(dim, vectors.shape, len(counts))
+    total = vectors.T @ vectors / len(vectors)
     between = (offsets * counts[:, None]).T @ offsets / len(vectors)
     within = total - between
     mixture = total_covariance_factor * total + (1.0 - total_covariance_factor) * within

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset.errors import InputError
+from misc.backend.lbfgs import minimise
 
 Array = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int32]
@@ -73,7 +74,7 @@ def train_logistic_regression(
     Args:
         inputs: [N, dim].
         labels: [N] classes 0 .. classes - 1, each present.
-        max_steps: most steps of L-BFGS.
+        max_steps: how often L-BFGS computes the objective; a line search takes some.
         normalizer: strength of the L2 regularisation, which spares no offset.
         mix_up: number of components in all; up to the number of classes: one each.
         power: a class's share of the components goes by its count to this power.
@@ -162,8 +163,6 @@ def _maximise(
     max_steps: int,
     normalizer: float,
 ) -> Array:
-    from scipy.optimize import minimize
-
     own = classes == truth[:, None]
 
     def loss(flat: Array) -> tuple[float, Array]:
@@ -177,10 +176,7 @@ def _maximise(
         value = np.mean(log_total - log_own) + 0.5 * normalizer * np.sum(weights**2)
         return float(value), gradient.ravel()
 
-    options = {"maxiter": max_steps, "gtol": 1e-9, "ftol": 1e-14}
-    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
-    weights: Array = found.x.reshape(start.shape)
-    return weights
+    return minimise(loss, start.ravel(), max_steps).reshape(start.shape)
 
 
 def _by_class(log_posteriors: Array, classes: Classes) -> Array:

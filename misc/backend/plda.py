@@ -79,29 +79,34 @@ def plda_stats(embeddings: npt.ArrayLike, labels: npt.ArrayLike) -> PldaStats:
     Raises:
         InputError: no speaker has two utterances.
     """
-    vectors = np.asarray(embeddings, dtype=np.float64)
-    speakers = np.asarray(labels)
-    means, counts = class_means(vectors, speakers)
+    vectors = np.array(embeddings, dtype=np.float64)
+    centre = vectors.mean(axis=0)  # so that the difference below stays exact
+    vectors -= centre
+    means, counts = class_means(vectors, labels)
     if len(vectors) == len(means):
         raise InputError(
             f"PLDA needs speakers with several utterances, got {len(means)} speakers "
             "with one each: the within-class covariance cannot be estimated"
         )
-    residuals = vectors - means[speakers]
     mean = means.mean(axis=0)
-    return PldaStats(mean, means - mean, counts, residuals.T @ residuals)
+    scatter = vectors.T @ vectors - (counts[:, None] * means).T @ means
+    return PldaStats(centre + mean, means - mean, counts, scatter)
+
+
+def unit_covariances(dim: int) -> Covariances:
+    """Where the estimation starts: both covariances the unit matrix."""
+    return Covariances(np.eye(dim), np.eye(dim))
 
 
 def em_steps(stats: PldaStats, num_iters: int) -> Iterator[Covariances]:
-    """Covariances after each step of expectation and maximisation, from unit ones.
+    """Covariances after each step of expectation and maximisation.
 
     A speaker's mean of n utterances, m, is y + z with z ~ N(0, within / n). In diagonal
     coordinates the posterior of y is independent in each dimension: its mean is
     n psi / (1 + n psi) m, its variance psi / (1 + n psi). Kaldi inverts a matrix for
     each distinct n instead; the estimates are the same.
     """
-    dim = stats.mean.size
-    current = Covariances(np.eye(dim), np.eye(dim))
+    current = unit_covariances(stats.mean.size)
     num_speakers, num_utts = len(stats.counts), stats.counts.sum()
     n = stats.counts[:, None]
     for _ in range(num_iters):
@@ -122,9 +127,8 @@ def em_steps(stats: PldaStats, num_iters: int) -> Iterator[Covariances]:
 
 def fit_plda(stats: PldaStats, num_iters: int = 10) -> Plda:
     """The model after this number of EM steps."""
-    if num_iters < 1:
-        raise InputError(f"PLDA needs at least one iteration of EM, got {num_iters}")
-    *_, covariances = em_steps(stats, num_iters)
+    start = unit_covariances(stats.mean.size)
+    *_, covariances = start, *em_steps(stats, num_iters)
     return diagonalise(stats.mean, covariances)
 
 

@@ -260,8 +260,11 @@ def _hash(rows: Chunks) -> npt.NDArray[np.uint64]:
 def _numbers(rows: Chunks, lengths: Positions) -> npt.NDArray[np.float64]:
     numbers, known = plain_decimals(rows, lengths)
     if not known.all():
+        others = _strings(rows[~known])
+        if (others.view(np.uint8) == ord("_")).any():  # Python: allowed within digits
+            raise _BadLines
         try:
-            numbers[~known] = _strings(rows[~known]).astype(np.float64)
+            numbers[~known] = others.astype(np.float64)
         except ValueError:
             raise _BadLines from None
         if np.isnan(numbers).any():
@@ -294,7 +297,7 @@ def _first_error(
 
 def _is_number(word: bytes) -> bool:
     try:
-        return not np.isnan(float(word))
+        return b"_" not in word and not np.isnan(float(word))
     except ValueError:
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -44,12 +45,29 @@ def read_embeddings(rspecifier: str) -> Embeddings:
         for key, vector in reader:
             if key in rows:
                 raise InputError(f"{rspecifier}: utterance {key} comes twice")
-            check_embedding(key, vector, len(vectors[0]) if vectors else len(vector))
             rows[key] = len(vectors)
-            vectors.append(vector.astype(np.float32))
+            vectors.append(vector)
     if not vectors:
         raise InputError(f"No vector in {rspecifier}")
-    return Embeddings(rows, np.stack(vectors))
+    return Embeddings(rows, stack_embeddings(list(rows), vectors))
+
+
+def stack_embeddings(
+    keys: Sequence[str], vectors: Sequence[npt.NDArray[np.float32]]
+) -> npt.NDArray[np.float32]:
+    """Embeddings of one dimension as [N, dim]; there is at least one.
+
+    Raises:
+        InputError: as `check_embedding`, for the first utterance at fault.
+    """
+    dim = len(vectors[0])
+    if all(len(vector) == dim for vector in vectors):
+        stacked = np.concatenate(vectors).reshape(len(vectors), dim)
+        if np.isfinite(stacked).all():
+            return stacked
+    for key, vector in zip(keys, vectors, strict=True):
+        check_embedding(key, vector, dim)
+    raise AssertionError("one of the embeddings is at fault")
 
 
 def check_embedding(key: str, vector: npt.NDArray, dim: int) -> None:

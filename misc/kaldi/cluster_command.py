@@ -11,7 +11,7 @@ from dataset.errors import InputError
 from dataset.kaldi_stream import located
 from dataset.kaldi_table import RandomAccessReader, SequentialReader, TableWriter
 from dataset.options import option
-from misc.backend.clustering import agglomerative_clusters
+from misc.backend.clustering import FIRST_PASS_MAX, agglomerative_clusters
 from misc.kaldi.command import command, log
 
 
@@ -28,6 +28,11 @@ class ClusterOptions:
         1.0,
         "Largest share of the utterances that a cluster gets; only with "
         "--reco2num-spk-rspecifier, and from one over the number of clusters",
+    )
+    first_pass_max_utterances: int = option(
+        FIRST_PASS_MAX,
+        "With more utterances cluster them in two passes: equal parts of at most so "
+        "many, then what these leave",
     )
 
 
@@ -51,6 +56,7 @@ def agglomerative_cluster(
     labels_wspecifier: str,
 ) -> int:
     numbers_rspecifier = options.reco2num_spk_rspecifier
+    at_once = options.first_pass_max_utterances
     num_done = 0
     with contextlib.ExitStack() as stack:
         matrices = stack.enter_context(SequentialReader(scores_rspecifier, "matrix"))
@@ -73,11 +79,15 @@ def agglomerative_cluster(
                     number = numbers[recording]
                     share = options.max_spk_fraction
                     share = share if number * share >= 1.0 else 1.0
-                    labels = agglomerative_clusters(costs, np.inf, number, share)
+                    labels = agglomerative_clusters(
+                        costs, np.inf, number, share, at_once
+                    )
                 else:
                     limit = options.threshold
                     limit = limit if options.read_costs else -limit
-                    labels = agglomerative_clusters(costs, limit)
+                    labels = agglomerative_clusters(
+                        costs, limit, first_pass_max=at_once
+                    )
             for utterance, label in zip(utterances, labels.tolist(), strict=True):
                 writer.write(utterance, label)
             num_done += 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from dataset.kaldi_stream import located
 from dataset.kaldi_table import RandomAccessReader, SequentialReader, TableWriter
 from dataset.options import option
 from misc.backend.lda import apply_transform, fit_lda, length_normalise
-from misc.backend.trials import check_embedding
+from misc.backend.trials import check_embedding, stack_embeddings
 from misc.kaldi.command import command, log, warn
 
 Array = npt.NDArray[np.float64]
+
+_VECTORS_AT_ONCE = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,14 +84,15 @@ def _speaker_means(
         TableWriter(num_utts_wspecifier or f"ark:{os.devnull}", "int") as count_writer,
     ):
         for speaker, utterances in spk2utt:
-            vectors = embeddings_of(speaker, utterances, embeddings)
-            num_utts += len(vectors)
-            num_absent += len(utterances) - len(vectors)
-            if not vectors:
+            found = embeddings_of(speaker, utterances, embeddings)
+            num_utts += len(found)
+            num_absent += len(utterances) - len(found)
+            if not found:
                 num_failed += 1
                 continue
+            vectors = stack_embeddings(*zip(*found, strict=True))
             mean_writer.write(speaker, np.mean(vectors, axis=0, dtype=np.float64))
-            count_writer.write(speaker, len(vectors))
+            count_writer.write(speaker, len(found))
             num_done += 1
     log(
         f"Averaged {num_utts} utterances of {num_done} speakers; {num_absent} "
@@ -99,25 +103,23 @@ def _speaker_means(
 
 def embeddings_of(
     speaker: str, utterances: list[str], embeddings: RandomAccessReader
-) -> list[npt.NDArray]:
-    """The vectors of a speaker's utterances; warns of those that are not there.
+) -> list[tuple[str, npt.NDArray]]:
+    """A speaker's utterances and their vectors; warns of those that are not there.
 
     Raises:
-        InputError: the list is empty, or a vector does not fit the others.
+        InputError: the list is empty.
     """
     if not utterances:
         raise InputError(f"Speaker {speaker}: expected utterances in spk2utt, got none")
-    vectors: list[npt.NDArray] = []
+    found: list[tuple[str, npt.NDArray]] = []
     for utterance in utterances:
-        if utterance not in embeddings:
+        if utterance in embeddings:
+            found.append((utterance, embeddings[utterance]))
+        else:
             warn(f"No vector for utterance {utterance} of speaker {speaker}")
-            continue
-        vector = embeddings[utterance]
-        check_embedding(utterance, vector, len(vectors[0]) if vectors else len(vector))
-        vectors.append(vector)
-    if not vectors:
+    if not found:
         warn(f"Leaving out speaker {speaker}: none of its utterances has a vector")
-    return vectors
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,16 +142,17 @@ e.g.: ivector-normalize-length scp:xvector.scp ark:xvector_norm.ark
 def ivector_normalize_length(
     options: NormalizeLengthOptions, rspecifier: str, wspecifier: str
 ) -> int:
-    ratios = []
+    ratios: list[float] = []
 
-    def normalise(key: str, vector: Array) -> Array:
-        length = float(np.linalg.norm(vector))
-        if length == 0.0:
-            warn(f"Utterance {key}: a vector of zeros, left as it is")
-        ratios.append(length / np.sqrt(len(vector)) if options.scaleup else length)
-        return (
-            length_normalise(vector, options.scaleup) if options.normalize else vector
-        )
+    def normalise(keys: list[str], vectors: Array) -> Array:
+        lengths = np.linalg.norm(vectors, axis=1)
+        for number in np.flatnonzero(lengths == 0.0):
+            warn(f"Utterance {keys[number]}: a vector of zeros, left as it is")
+        wanted = np.sqrt(vectors.shape[1]) if options.scaleup else 1.0
+        ratios.extend((lengths / wanted).tolist())
+        if not options.normalize:
+            return vectors
+        return length_normalise(vectors, options.scaleup)
 
     num_done = _map_table(rspecifier, wspecifier, normalise)
     if ratios:
@@ -186,9 +189,9 @@ def ivector_subtract_global_mean(options: SubtractMeanOptions, *arguments: str) 
         return _subtract_own_mean(options, rspecifier, wspecifier)
     mean = read_vec_flt(mean_rxfilename[0]).astype(np.float64)
 
-    def subtract(key: str, vector: Array) -> Array:
-        check_embedding(key, vector, len(mean))
-        return vector - mean
+    def subtract(keys: list[str], vectors: Array) -> Array:
+        check_embedding(keys[0], vectors[0], len(mean))
+        return vectors - mean
 
     return _finish(_map_table(rspecifier, wspecifier, subtract))
 
@@ -239,27 +242,43 @@ def transform_vec(
 ) -> int:
     transform = read_mat(matrix_rxfilename).astype(np.float64)
 
-    def apply(key: str, vector: Array) -> Array:
-        with located(f"Utterance {key}"):
-            return apply_transform(transform, vector)
+    def apply(keys: list[str], vectors: Array) -> Array:
+        with located(f"Utterance {keys[0]}"):
+            return apply_transform(transform, vectors)
 
     return _finish(_map_table(rspecifier, wspecifier, apply))
 
 
 def _map_table(
-    rspecifier: str, wspecifier: str, function: Callable[[str, Array], Array]
+    rspecifier: str, wspecifier: str, function: Callable[[list[str], Array], Array]
 ) -> int:
-    """Writes function(key, vector) for each vector of a table; returns their number."""
+    """Writes the rows of function(keys, vectors [N, dim]) for the vectors of a table.
+
+    Returns their number.
+    """
     num_done = 0
     with (
         SequentialReader(rspecifier, "vector") as reader,
         TableWriter(wspecifier, "vector") as writer,
     ):
-        for key, vector in reader:
-            result = function(key, vector.astype(np.float64))
-            writer.write(key, result)
-            num_done += 1
+        for keys, vectors in _blocks(reader):
+            results = function(keys, vectors).astype(np.float32)
+            for key, result in zip(keys, results, strict=True):
+                writer.write(key, result)
+            num_done += len(keys)
     return num_done
+
+
+def _blocks(
+    entries: Iterable[tuple[str, npt.NDArray]],
+) -> Iterator[tuple[list[str], Array]]:
+    """Vectors in turn, as many at once as are of one dimension, up to some number."""
+    for _, group in itertools.groupby(
+        enumerate(entries),
+        lambda item: (item[0] // _VECTORS_AT_ONCE, len(item[1][1])),
+    ):
+        keys, vectors = zip(*(entry for _, entry in group), strict=True)
+        yield list(keys), stack_embeddings(keys, vectors).astype(np.float64)
 
 
 def _finish(num_done: int) -> int:
@@ -304,43 +323,42 @@ def ivector_compute_lda(
         SequentialReader(ivector_rspecifier, "vector") as reader,
         RandomAccessReader(utt2spk_rspecifier, "tokens") as utt2spk,
     ):
-        vectors, speakers, num_failed = _with_speakers(reader, utt2spk)
-    if not vectors:
+        found, speakers, num_failed = _with_speakers(reader, utt2spk)
+    if not found:
         raise InputError(
             f"No vector of {ivector_rspecifier} has a speaker in {utt2spk_rspecifier}"
         )
-    _, labels = np.unique(speakers, return_inverse=True)
+    number_of = {speaker: n for n, speaker in enumerate(dict.fromkeys(speakers))}
     lda = fit_lda(
-        np.stack(vectors),
-        labels,
+        stack_embeddings(list(found), list(found.values())),
+        [number_of[speaker] for speaker in speakers],
         options.dim,
         options.total_covariance_factor,
         options.covariance_floor,
     )
     write_mat(lda_wxfilename, lda.astype(np.float32), binary=options.binary)
     log(
-        f"Estimated {options.dim} dimensions from {len(vectors)} utterances of "
-        f"{labels.max() + 1} speakers; left out {num_failed}"
+        f"Estimated {options.dim} dimensions from {len(found)} utterances of "
+        f"{len(number_of)} speakers; left out {num_failed}"
     )
     return 0
 
 
 def _with_speakers(
     entries: Iterable[tuple[str, npt.NDArray]], utt2spk: RandomAccessReader
-) -> tuple[list[npt.NDArray], list[str], int]:
+) -> tuple[dict[str, npt.NDArray], list[str], int]:
     """The vectors whose speaker is known, their speakers, and how many are left out."""
-    seen: set[str] = set()
-    vectors: list[npt.NDArray] = []
+    found: dict[str, npt.NDArray] = {}
     speakers: list[str] = []
     num_failed = 0
     for key, vector in entries:
-        if key in seen or key not in utt2spk:
-            reason = "it comes twice" if key in seen else "it has no speaker in utt2spk"
+        if key in found or key not in utt2spk:
+            reason = (
+                "it comes twice" if key in found else "it has no speaker in utt2spk"
+            )
             warn(f"Leaving out utterance {key}: {reason}")
             num_failed += 1
             continue
-        check_embedding(key, vector, len(vectors[0]) if vectors else len(vector))
-        seen.add(key)
-        vectors.append(vector)
+        found[key] = vector
         speakers.append(" ".join(utt2spk[key]))
-    return vectors, speakers, num_failed
+    return found, speakers, num_failed

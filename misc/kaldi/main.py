@@ -5,6 +5,7 @@ Only the module that owns the command is imported, so text filters start without
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -122,6 +123,7 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"ERROR (kaldi) no such command: {name}; see kaldi --help\n")
         return 1
     importlib.import_module(owner)
+    gc.set_threshold(100_000)  # tables are many objects that hold no cycles
     return run(COMMANDS[name], rest)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import numpy.typing as npt
 
 from dataset.errors import InputError
@@ -18,9 +17,10 @@ from misc.backend.plda import (
     log_likelihood,
     plda_stats,
     smooth_within,
+    unit_covariances,
 )
 from misc.backend.plda_file import read_plda, write_plda
-from misc.backend.trials import check_embedding, read_embeddings
+from misc.backend.trials import read_embeddings, stack_embeddings
 from misc.kaldi.command import command, log
 from misc.kaldi.ivector_commands import embeddings_of
 
@@ -49,11 +49,12 @@ def ivector_compute_plda(
     ivector_rspecifier: str,
     plda_wxfilename: str,
 ) -> int:
-    if options.num_em_iters < 1:
+    if options.num_em_iters < 0:
         raise InputError(
-            f"--num-em-iters must be at least 1, got {options.num_em_iters}"
+            f"--num-em-iters must be at least 0, got {options.num_em_iters}"
         )
     stats = _read_stats(spk2utt_rspecifier, ivector_rspecifier)
+    covariances = unit_covariances(stats.mean.size)
     for number, covariances in enumerate(em_steps(stats, options.num_em_iters), 1):
         objective = log_likelihood(stats, covariances)
         log(f"EM iteration {number}: log-likelihood per utterance {objective:.6g}")
@@ -63,6 +64,7 @@ def ivector_compute_plda(
 
 
 def _read_stats(spk2utt_rspecifier: str, ivector_rspecifier: str) -> PldaStats:
+    keys: list[str] = []
     vectors: list[npt.NDArray] = []
     labels: list[int] = []
     num_speakers = num_listed = 0
@@ -73,9 +75,8 @@ def _read_stats(spk2utt_rspecifier: str, ivector_rspecifier: str) -> PldaStats:
         for speaker, utterances in spk2utt:
             num_listed += 1
             found = embeddings_of(speaker, utterances, embeddings)
-            if vectors and found:
-                check_embedding(utterances[0], found[0], len(vectors[0]))
-            vectors += found
+            keys += [key for key, _ in found]
+            vectors += [vector for _, vector in found]
             labels += [num_speakers] * len(found)
             num_speakers += bool(found)
     log(
@@ -86,15 +87,19 @@ def _read_stats(spk2utt_rspecifier: str, ivector_rspecifier: str) -> PldaStats:
         raise InputError(
             f"No utterance of {spk2utt_rspecifier} has a vector in {ivector_rspecifier}"
         )
-    return plda_stats(np.stack(vectors), labels)
+    return plda_stats(stack_embeddings(keys, vectors), labels)
 
 
 @dataclasses.dataclass(frozen=True)
 class CopyPldaOptions:
+    """Kaldi's copy takes the options of the scoring too, and ignores them."""
+
     smoothing: float = option(
         0.0, "Add this factor times the between-class to the within-class covariance"
     )
     binary: bool = option(True, "Write in binary mode")
+    normalize_length: bool = option(True, "Accepted and not used")
+    simple_length_normalization: bool = option(False, "Accepted and not used")
 
 
 @command(

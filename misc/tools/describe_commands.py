@@ -60,13 +60,19 @@ are Kaldi 5.5's. Every program also takes `--config=file`, `--print-args`, `--ve
 | errors in the scripts under `utils/` | exit status 1 | 255, as the commands' |
 | `make_mfcc.sh` and others with more jobs than entries | fail | run fewer jobs |
 | `augment_data_dir.py`, `reverberate_data_dir.py` | choices depend on the whole directory | on (seed, recording, copy) |
-| `logistic-regression-train` | L-BFGS with its own line search, in single precision, seldom at its goal after `--max-steps` | SciPy's, in double precision: nearer the one optimum, so other last digits; with `--mix-up` other random numbers |
+| NaN or infinity in embeddings, NaN in scores | spread into the output | an error that names the utterance or the line |
+| a trial, or an embedding to be scored, that comes twice | scored twice (`ivector-plda-scoring`: an error for embeddings) | an error |
+| more trials left out than scored (unknown keys) | status 0 if one was scored | status 1; unknown keys are named once, not once a trial |
+| `ivector-compute-lda --dim` from the number of speakers on | the last rows are arbitrary | an error that names the largest dimension |
+| `ivector-plda-scoring-dense` where the PCA needs more directions than the segments vary in | takes arbitrary ones, or aborts | those of its own eigenvectors, at most all |
+| `compute_min_dcf.py` with another label than `target` or `nontarget` | means nontarget | an error |
+| `logistic-regression-train` | in single precision | in double precision; with `--mix-up` other random numbers |
 | `logistic-regression-eval` with a class that the model does not have | reads beyond its memory | an error |
-| `agglomerative-cluster` | in two passes above `--first-pass-max-utterances` | always in one |
 | `calibration-train`, `calibration-apply`, `score-normalize` | do not exist | ours |
 | `run.pl` | Perl | Python; the same options (but `--pick`, which is ignored), logs and exit status |
 | a command that fails in mid-pipeline, under `run.pl` | goes unnoticed | the job has failed, unless all that the next one wanted was read |
 | keys that are not UTF-8 | taken as they are | an error; names of files may be any bytes |
+| a failed assertion | aborts, status 134 | an error, status 255 |
 | a full disk | a part of a file stays under its name | single files are written whole or not at all; archives end with an error |
 
 """

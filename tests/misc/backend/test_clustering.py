@@ -40,8 +40,48 @@ def costs(num, seed):
 )
 def test_labels_are_those_of_the_definition(seed, options):
     matrix = costs(17, seed)
+    if seed % 2:  # with many that are equal
+        matrix = np.rint(matrix)
     found = agglomerative_clusters(matrix, *options)
     np.testing.assert_array_equal(found, slow_clusters(matrix, *options))
+
+
+@pytest.mark.parametrize(
+    "options", [(0.0, 2), (np.inf, 1), (-1.5, 1), (np.inf, 3, 0.4)]
+)
+def test_two_passes_are_parts_first(options):
+    matrix = np.rint(2 * costs(40, 3))
+    threshold, min_clusters, *share = options
+    first = np.concatenate(
+        [
+            100 * part
+            + slow_clusters(
+                matrix[14 * part : 14 * part + 14, 14 * part : 14 * part + 14],
+                threshold,
+                10 * min_clusters,
+            )
+            for part in range(3)
+        ]
+    )
+    groups = [np.flatnonzero(first == label) for label in np.unique(first)]
+    while len(groups) > min_clusters:
+        pairs = [
+            (matrix[np.ix_(one, two)].mean(), i, j)
+            for j, two in enumerate(groups)
+            for i, one in enumerate(groups[:j])
+            if len(one) + len(two) <= np.ceil(40 * (share or [1.0])[0])
+        ]
+        if min(pairs)[0] > threshold:
+            break
+        _, i, j = min(pairs)
+        merged = np.concatenate([groups[i], groups[j]])
+        groups = [g for n, g in enumerate(groups) if n not in (i, j)] + [merged]
+    expected = np.zeros(40, int)
+    for number, group in enumerate(groups, 1):
+        expected[group] = number
+    share = share or [1.0]
+    found = agglomerative_clusters(matrix, threshold, min_clusters, *share, 15)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_it_is_scipys_average_linkage():
@@ -71,6 +111,7 @@ def test_few_utterances():
         (np.full((2, 2), np.nan), (0.0,), "NaN"),
         (np.zeros((2, 2)), (0.0, 0), "at least one cluster"),
         (np.zeros((4, 4)), (0.0, 2, 0.4), "at least one over their number"),
+        (np.zeros((4, 4)), (0.0, 2, 1.0, 0), "at least one utterance, got 0"),
     ],
 )
 def test_wrong_input_is_refused(matrix, options, message):

@@ -67,6 +67,29 @@ def test_the_weights_are_a_stationary_point_of_kaldis_objective(normalizer, mix_
     assert best > objective(np.zeros_like(found.weights)) + 0.05
 
 
+KALDIS = {  # what its logistic-regression-train --max-steps=... --normalizer=... wrote
+    (7, 0.0025): """1.430439 -0.09604082 0.1905756 -0.8043643 1.503296 -0.2727281
+        -0.6260749 -1.407255 0.0821529""",
+    (20, 0.0025): """1.415816 -0.1004285 0.2041124 -0.8034003 1.514527 -0.2905942
+        -0.6124159 -1.414098 0.08648203""",
+    (20, 0.2): """0.5471516 -0.02821127 0.04871785 -0.2901952 0.5606434 -0.05333905
+        -0.2569563 -0.5324323 0.004621183""",
+    (12, 1e-5): """1.47606 -0.1141739 0.2210831 -0.8453084 1.595378 -0.3185926
+        -0.6307505 -1.481205 0.09751014""",
+}
+
+
+@pytest.mark.parametrize(("max_steps", "normalizer"), KALDIS)
+def test_weights_are_kaldis_also_before_the_optimum(max_steps, normalizer):
+    number = np.arange(40)
+    labels = number % 3
+    centres = np.array([[0.8, 0.0], [-0.5, 0.9], [-0.4, -0.7]])
+    vectors = np.round(np.sin(number[:, None] * [1.7, 2.9]) + centres[labels], 3)
+    found = train_logistic_regression(vectors, labels, max_steps, normalizer).weights
+    expected = np.array(KALDIS[max_steps, normalizer].split(), float).reshape(3, 3)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_two_classes_are_calibration():
     """With hardly any regularisation and equal numbers: weights differ by the LLR."""
     scores, labels = data(num=200, num_classes=2, dim=1)

@@ -111,8 +111,14 @@ def test_what_cannot_be_estimated_is_refused():
         plda_stats(np.eye(4), np.arange(4))
     with pytest.raises(InputError, match="singular.*LDA"):
         diagonalise(np.zeros(2), Covariances(np.diag([1.0, 0.0]), np.eye(2)))
-    with pytest.raises(InputError, match="at least one iteration"):
-        fit_plda(plda_stats(*draw()[:2]), 0)
+
+
+def test_no_iteration_leaves_unit_covariances():
+    stats = plda_stats(*draw()[:2])
+    plda = fit_plda(stats, 0)
+    np.testing.assert_array_equal(plda.mean, stats.mean)
+    np.testing.assert_array_equal(plda.psi, 1.0)
+    np.testing.assert_array_equal(plda.transform @ plda.transform.T, np.eye(plda.dim))
 
 
 def direct_ratio(true, mean, enrolments, test):

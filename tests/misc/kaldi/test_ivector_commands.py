@@ -250,6 +250,23 @@ def test_transform_vec_is_linear_or_affine(run, tmp_path):
     assert "Utterance a: a transform of 4 columns" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ivector-normalize-length",
+        "ivector-subtract-global-mean",
+        "ivector-subtract-global-mean mean",
+        "transform-vec matrix",
+    ],
+)
+def test_an_embedding_with_nan_ends_it(command, run, tmp_path):
+    write_lines(tmp_path / "mean", [" [ 1 2 ]"])
+    write_lines(tmp_path / "matrix", [" [ 1 2 ]"])
+    write_lines(tmp_path / "x", ["a  [ 1 2 ]", "b  [ nan 1 ]"])
+    done = run(f"{command} ark:x ark:/dev/null", status=255)
+    assert "Utterance b: the embedding holds NaN" in done.stderr
+
+
 def draw_speakers(folder, num_speakers=6, num_utts=5, dim=4):
     rng = np.random.default_rng(0)
     vectors = {
@@ -297,7 +314,7 @@ def test_compute_plda_says_what_it_left_out_and_what_it_cannot_do(run, tmp_path)
         "ivector-compute-plda 'ark:cut -d\" \" -f1,2 spk2utt |' ark:x other", status=255
     )
     assert "6 speakers with one each" in done.stderr
-    run("ivector-compute-plda --num-em-iters=0 ark:spk2utt ark:x other", status=255)
+    run("ivector-compute-plda --num-em-iters=-1 ark:spk2utt ark:x other", status=255)
     run("ivector-compute-plda ark:/dev/null ark:x other", status=255)
     assert not (tmp_path / "other").exists()
 
@@ -312,6 +329,7 @@ def test_copy_plda_changes_the_form(run, tmp_path, kaldi_backend_folder):
         np.array(re.findall(r"-?\d\S*", text), float) for text in (smooth, expected)
     ]
     np.testing.assert_allclose(*numbers, rtol=1e-4, atol=1e-6)
+    run(f"ivector-copy-plda --simple-length-normalization {golden} same")
     (tmp_path / "cut").write_text(golden.read_text()[:1000])
     done = run("ivector-copy-plda cut other", status=255)
     assert "ERROR (ivector-copy-plda) cut: " in done.stderr
@@ -420,6 +438,7 @@ def test_scoring_refuses_what_does_not_fit(run, scorable):
     ("lines", "message"),
     [
         (["1 target", "2"], "standard input:2: expected 'score target|nontarget'"),
+        (["1 target", "1_0 nontarget"], "expected a number as score, got '1_0'"),
         (["1 target", "x nontarget"], "expected a number as score, got 'x'"),
         (["1 target", "nan nontarget"], "expected a number as score, got 'nan'"),
         (["1 target", "0 1"], "expected target or nontarget, got '1'"),
