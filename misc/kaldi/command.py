@@ -1,7 +1,8 @@
 """How an embedded Kaldi command is declared and run: usage, logs, exit status.
 
 Exit status as in Kaldi: 0 done, 1 wrong arguments or nothing done, 255 an error that
-stopped the command (a C++ main returning -1).
+stopped the command (a C++ main returning -1, Perl's die), but 1 from scripts of bash and
+Python.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ class Command:
     options: type[Any]
     num_args: tuple[int, int | None]
     function: Callable[..., int | None]
+
+    @property
+    def error_status(self) -> int:
+        """What it ends with when an error has stopped it."""
+        return 1 if self.name.endswith((".sh", ".py")) else 255
 
 
 COMMANDS: dict[str, Command] = {}
@@ -75,7 +81,7 @@ def run(declared: Command, argv: Sequence[str]) -> int:
     except InputError as error:
         sys.stderr.write(usage_text(declared))
         log_error(str(error))
-        return 255
+        return declared.error_status
     if standard.help:
         sys.stderr.write(usage_text(declared))
         return 0
@@ -107,7 +113,7 @@ def _guarded(declared: Command, options: Any, arguments: list[str]) -> int:
         return 130
     # The interpreter would try to flush again, and fail again (a full disk).
     _abandon_stdout()
-    return 255
+    return declared.error_status
 
 
 def _show_library_warnings() -> None:

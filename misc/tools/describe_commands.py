@@ -33,7 +33,8 @@ Made by `misc/tools/describe_commands.py` from the commands themselves.
 With these a recipe runs without Kaldi. Programs are in `misc/kaldi/bin`, scripts under
 `misc/kaldi/utils`, `steps`, `sid` and `local`; names, options, defaults, files and numbers
 are Kaldi 5.5's. Every program also takes `--config=file`, `--print-args`, `--verbose` and
-`--help`. Exit status: 0 done, 1 wrong number of arguments or nothing done, 255 an error.
+`--help`. Exit status: 0 done, 1 wrong number of arguments or nothing done, 255 an error (1 from scripts `.sh`
+and `.py`).
 
 ## Departures from Kaldi
 
@@ -57,7 +58,6 @@ are Kaldi 5.5's. Every program also takes `--config=file`, `--print-args`, `--ve
 | `shuffle_list.pl`, `subset_data_dir.sh --speakers` | the order of Perl's random numbers | another one |
 | `prepare_feats_for_egs.sh` | parts by speaker; only `wav.scp` and the speakers are copied | by utterance; `text`, `utt2lang`, `utt2uniq` and `spk2gender`, too |
 | `subsegment_data_dir.sh` | times with three decimals | all digits that tell them apart |
-| errors in the scripts under `utils/` | exit status 1 | 255, as the commands' |
 | `make_mfcc.sh` and others with more jobs than entries | fail | run fewer jobs |
 | `augment_data_dir.py`, `reverberate_data_dir.py` | choices depend on the whole directory | on (seed, recording, copy) |
 | NaN or infinity in embeddings, NaN in scores | spread into the output | an error that names the utterance or the line |

@@ -194,7 +194,7 @@ def test_a_bad_line_is_named(run, data, file, line, command, message):
     with open(data / file, "a") as stream:
         stream.write(f"{line}\n")
     number = len((data / file).read_text().splitlines())
-    done = run(f"{command} data out", status=255)
+    done = run(f"{command} data out", status=1)
     assert f"{file}:{number}: " in done.stderr
     assert message in done.stderr
     assert not (data / "out").exists()
@@ -228,13 +228,13 @@ def test_a_bad_line_is_named(run, data, file, line, command, message):
     ],
 )
 def test_refused(run, data, command, message):
-    assert message in run(command, status=255).stderr
+    assert message in run(command, status=1).stderr
     assert not (data / "out").exists()
 
 
 def test_a_missing_noise_is_named(run, data):
     write(data / "noise/wav.scp", "n1 n1.wav", "n2 none.wav")
-    done = run(f"{AUGMENT} --bg-noise-dir noise data out", status=255)
+    done = run(f"{AUGMENT} --bg-noise-dir noise data out", status=1)
     assert "noise/wav.scp: n2: no such file: none.wav" in done.stderr
 
 

@@ -39,7 +39,7 @@ def test_fix_then_validate(run, folder):
     assert "train: kept 2 of 12 utterances" in done.stderr
     assert ids(folder / "train/wav.scp") == ["a-1", "b-1"]
     run(f"{UTILS}/validate_data_dir.sh --no-text train")
-    done = run(f"{UTILS}/validate_data_dir.sh train", status=255)
+    done = run(f"{UTILS}/validate_data_dir.sh train", status=1)
     assert "no such file train/text; --no-text if so meant" in done.stderr
 
 
@@ -54,10 +54,10 @@ def test_a_copy_is_validated(run, folder):
     """As Kaldi does: a recipe with `set -e` stops where the data are not right."""
     (folder / "train/vad.scp").write_text("a-0 v.ark:0\n")
     copy = f"{UTILS}/copy_data_dir.sh"
-    done = run(f"{copy} train copy", status=255)
+    done = run(f"{copy} train copy", status=1)
     assert "copy/vad.scp lacks 11 of 12 entries, the first is a-1" in done.stderr
     run("rm train/vad.scp train/wav.scp")
-    assert "no such file copy/wav.scp" in run(f"{copy} train copy", 255).stderr
+    assert "no such file copy/wav.scp" in run(f"{copy} train copy", 1).stderr
     run(f"{copy} --validate-opts '--no-wav --non-print' train copy")
     done = run(f"{copy} --validate-opts --no-what train copy", status=255)
     assert "--no-what" in done.stderr
@@ -120,7 +120,7 @@ def test_subset_that_cannot_be(run, folder):
         ("train 3 train/utt2spk/part", "Not a directory"),
         ("--frist train 3 part", "frist"),
     ):
-        done = run(f"{UTILS}/subset_data_dir.sh {arguments}", status=255)
+        done = run(f"{UTILS}/subset_data_dir.sh {arguments}", status=1)
         assert words in done.stderr.splitlines()[-1]
     assert not (folder / "part").exists()
 
@@ -136,7 +136,7 @@ def test_split_only_when_something_changed(run, folder):
     run(f"{UTILS}/split_data.sh --per-utt train 5")
     sizes = [len(ids(folder / f"train/split5utt/{n}/utt2spk")) for n in range(1, 6)]
     assert sizes == [3, 3, 2, 2, 2]
-    done = run(f"{UTILS}/split_data.sh train 4", status=255)
+    done = run(f"{UTILS}/split_data.sh train 4", status=1)
     assert "cannot split 3 speakers into 4 parts" in done.stderr
 
 
@@ -159,11 +159,11 @@ def test_complete_or_not(run, folder):
     done = run(f"{UTILS}/data/check_complete.sh --allow 10 train feats.scp")
     assert "lacks 1 of 12 utterances: c-3" in done.stderr
     run("head -n 9 train/feats.scp >x; mv x train/feats.scp")
-    done = run(f"{UTILS}/data/check_complete.sh train feats.scp", status=255)
+    done = run(f"{UTILS}/data/check_complete.sh train feats.scp", status=1)
     assert "lacks 3 of 12 utterances: c-1 c-2 c-3; the logs say why" in done.stderr
     run(f"{UTILS}/data/check_complete.sh --allow 100 train feats.scp")
     command = f"{UTILS}/data/check_complete.sh --allow 100 train feats.scp"
-    run(f": >train/feats.scp; {command}", 255)
+    run(f": >train/feats.scp; {command}", 1)
 
 
 def test_another_speed(run, folder):
@@ -187,7 +187,5 @@ def test_another_speed(run, folder):
     assert ids(folder / "same/spk2utt") == ["a", "b", "c"]
     assert not (folder / "slow/feats.scp").exists()
     for factor in ("1", "fast", "0"):
-        done = run(
-            f"{UTILS}/data/perturb_data_dir_speed.sh {factor} train x", status=255
-        )
+        done = run(f"{UTILS}/data/perturb_data_dir_speed.sh {factor} train x", status=1)
         assert f"expected a factor such as 0.9 or 1.1, got '{factor}'" in done.stderr

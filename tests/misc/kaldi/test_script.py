@@ -81,7 +81,7 @@ def test_too_few_arguments_show_the_usage(run):
     ],
 )
 def test_what_is_refused_is_named(run, options, message):
-    done = run(f"{KALDI}/utils/split_data.sh {options}", status=255)
+    done = run(f"{KALDI}/utils/split_data.sh {options}", status=1)
     assert "ERROR (split_data.sh)" in done.stderr
     assert message in done.stderr
 

@@ -82,14 +82,14 @@ def test_parts_of_parts(run, tmp_path):
 )
 def test_refused(run, tmp_path, parts, words):
     (tmp_path / "parts").write_text(parts)
-    done = run(f"{COMMAND} data parts new", 255)
+    done = run(f"{COMMAND} data parts new", 1)
     assert words in done.stderr
     assert not (tmp_path / "new/feats.scp").exists()
 
 
 def test_text_of_other_parts(run, tmp_path):
     (tmp_path / "text").write_text("a-1 one\nb-1 three\n")
-    done = run(f"{COMMAND} data parts text new", 255)
+    done = run(f"{COMMAND} data parts text new", 1)
     assert "a-2 is in only one of parts and text" in done.stderr
 
 
@@ -111,5 +111,5 @@ def test_frames_are_counted_if_they_are_not(run, data, tmp_path):
 )
 def test_tables_that_do_not_fit(run, data, tmp_path, name, lines, message):
     (data / name).write_text(lines)
-    assert message in run(f"{COMMAND} data parts new", status=255).stderr
+    assert message in run(f"{COMMAND} data parts new", status=1).stderr
     assert not (tmp_path / "new").exists()
