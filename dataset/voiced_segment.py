@@ -56,7 +56,8 @@ def subtract_means(
     """Some rows, each less the mean over a window of its own: float32 [rows, dim].
 
     NumPy's cumsum waits for each addition, so the sums within a block are a product
-    with a triangular matrix, in single precision; those of blocks are in double.
+    with a triangular matrix, in single precision; those of blocks are in double. All
+    are about the mean, and so small.
 
     Args:
         features: float32 [frames, dim].
@@ -66,7 +67,8 @@ def subtract_means(
     frames, dim = features.shape
     num_blocks = frames // _BLOCK + 1  # one row more, for windows up to the end
     blocks = np.zeros((num_blocks, _BLOCK, dim), np.float32)
-    blocks.reshape(-1, dim)[:frames] = features
+    centred = blocks.reshape(-1, dim)[:frames]
+    np.subtract(features, features.mean(axis=0), out=centred)
     inside = np.matmul(_sum_before(), blocks)
     totals = inside[:, -1] + blocks[:, -1]
     before = np.zeros((num_blocks, dim))
@@ -76,7 +78,7 @@ def subtract_means(
     sums += inside.take(ends, axis=0)
     sums -= inside.take(starts, axis=0)
     means = sums / (ends - starts)[:, None]
-    return (features.take(rows, axis=0) - means).astype(np.float32)
+    return (centred.take(rows, axis=0) - means).astype(np.float32)
 
 
 @functools.cache

@@ -316,6 +316,6 @@ def _check_fits(
         frames = "voiced frames" if model.params.raw_features else "frames"
         raise InputError(
             f"{valid_queue.data_dir}: the shortest utterance has "
-            f"{valid_queue.shortest} {frames}; the network needs {model.context}. Leave "
-            "such utterances out (utils/subset_data_dir.sh)"
+            f"{valid_queue.shortest} {frames}; the network needs {model.context}. "
+            "Leave such utterances out (utils/subset_data_dir.sh)"
         )
