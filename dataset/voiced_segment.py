@@ -57,7 +57,7 @@ def subtract_means(
 
     NumPy's cumsum waits for each addition, so the sums within a block are a product
     with a triangular matrix, in single precision; those of blocks are in double. All
-    are about the mean, and so small.
+    are about a mean of some rows, and so small.
 
     Args:
         features: float32 [frames, dim].
@@ -68,17 +68,18 @@ def subtract_means(
     num_blocks = frames // _BLOCK + 1  # one row more, for windows up to the end
     blocks = np.zeros((num_blocks, _BLOCK, dim), np.float32)
     centred = blocks.reshape(-1, dim)[:frames]
-    np.subtract(features, features.mean(axis=0), out=centred)
+    np.subtract(features, features[::16].mean(axis=0), out=centred)
     inside = np.matmul(_sum_before(), blocks)
     totals = inside[:, -1] + blocks[:, -1]
+    inside = inside.reshape(-1, dim)
     before = np.zeros((num_blocks, dim))
     np.cumsum(totals[:-1], axis=0, dtype=np.float64, out=before[1:])
-    inside = inside.reshape(-1, dim)
-    sums = before.take(ends // _BLOCK, axis=0) - before.take(starts // _BLOCK, axis=0)
+    last, first = (before.take(edge // _BLOCK, axis=0) for edge in (ends, starts))
+    sums = (last - first).astype(np.float32)
     sums += inside.take(ends, axis=0)
     sums -= inside.take(starts, axis=0)
-    means = sums / (ends - starts)[:, None]
-    return (centred.take(rows, axis=0) - means).astype(np.float32)
+    sums /= (ends - starts).astype(np.float32)[:, None]
+    return centred.take(rows, axis=0) - sums
 
 
 @functools.cache
