@@ -68,7 +68,7 @@ def subtract_means(
     num_blocks = frames // _BLOCK + 1  # one row more, for windows up to the end
     blocks = np.zeros((num_blocks, _BLOCK, dim), np.float32)
     centred = blocks.reshape(-1, dim)[:frames]
-    np.subtract(features, features[::16].mean(axis=0), out=centred)
+    np.subtract(features, features[:: frames // 64 + 1].mean(axis=0), out=centred)
     inside = np.matmul(_sum_before(), blocks)
     totals = inside[:, -1] + blocks[:, -1]
     inside = inside.reshape(-1, dim)
