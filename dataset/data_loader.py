@@ -151,8 +151,9 @@ class _SegmentQueue:
 
     def _name(self, plan: Segments) -> list[Segment]:
         utterance, rxfilename = self._info.utterance, self._info.rxfilename
+        vad = self._info.vad
         return [
-            Segment(utterance[row], rxfilename[row], start)
+            Segment(utterance[row], rxfilename[row], start, vad[row] if vad else None)
             for row, start in zip(
                 plan.utterances.tolist(), plan.starts.tolist(), strict=True
             )
@@ -186,7 +187,7 @@ class KaldiDataRandomQueue(_SegmentQueue):
 
     See dataset.sampler.RandomSampler for what is drawn. After stop(), start() goes on
     with the batch that would have come. The stored features are taken as they are:
-    CMVN and VAD have been applied before.
+    CMVN and VAD have been applied before, unless `raw_features` has the loader do it.
 
         with KaldiDataRandomQueue(data, spklist, num_parallel=2, seed=1) as queue:
             for features, labels in queue:
@@ -202,6 +203,9 @@ class KaldiDataRandomQueue(_SegmentQueue):
         max_len: longest segment, frames.
         seed: decides, with the number of the batch, what is in it.
         start_step: number of the first batch, to go on where a run was stopped.
+        raw_features: the stored features are raw: apply sliding CMVN and drop unvoiced
+            frames, as a recipe's stage 4 does (dataset.voiced_segment). The data
+            directory has a vad.scp, too; frames are voiced ones everywhere here.
 
     Attributes:
         num_speakers_left_out: speakers without an utterance of min_len frames.
@@ -223,8 +227,9 @@ class KaldiDataRandomQueue(_SegmentQueue):
         max_len: int = 400,
         seed: int = 0,
         start_step: int = 0,
+        raw_features: bool = False,
     ) -> None:
-        info = load_speaker_info(data_dir, spklist)
+        info = load_speaker_info(data_dir, spklist, raw_features)
         with _naming(data_dir):
             sampler = RandomSampler(
                 info.num_frames,
@@ -268,11 +273,13 @@ class KaldiDataSeqQueue(_SegmentQueue):
         max_len: longest segment, frames.
         shuffle: random order of the utterances, and random starts.
         seed: decides the order, the lengths and the starts.
+        raw_features: as for KaldiDataRandomQueue.
 
     Attributes:
         data_dir: the data directory.
         shortest: frames of the shortest utterance. If fewer than min_len, it is not
             left out, but shortens the batch it is in.
+        num_utterances_left_out: utterances without a voiced frame.
 
     Raises:
         InputError: the data directory cannot be used, or not with these options.
@@ -289,8 +296,9 @@ class KaldiDataSeqQueue(_SegmentQueue):
         max_len: int = 400,
         shuffle: bool = False,
         seed: int = 0,
+        raw_features: bool = False,
     ) -> None:
-        info = load_speaker_info(data_dir, spklist)
+        info = load_speaker_info(data_dir, spklist, raw_features)
         with _naming(data_dir):
             sampler = SequentialSampler(
                 info.num_frames, info.label, batch_size, min_len, max_len, shuffle, seed
@@ -299,6 +307,14 @@ class KaldiDataSeqQueue(_SegmentQueue):
         self._num_batches = sampler.num_batches
         self.data_dir = data_dir
         self.shortest = sampler.shortest
+        self.num_utterances_left_out = sampler.num_utterances_left_out
+        if self.num_utterances_left_out:
+            _logger.warning(
+                "%s: %d of %d utterances have no voiced frame and are left out",
+                data_dir,
+                self.num_utterances_left_out,
+                len(info.label),
+            )
 
     def __len__(self) -> int:
         return self._num_batches

@@ -88,10 +88,14 @@ class FeatureReader:
         Raises:
             InputError: there is no matrix.
         """
+        if (place := self._places.get(rxfilename)) is not None:
+            return place.rows, place.cols
         name, extent = split_range(rxfilename)
         with located(rxfilename):
             matrix = self._locate(name)
-            rows, cols = parse_range(extent or "", (matrix.rows, matrix.cols))
+            if extent is None:
+                return matrix.rows, matrix.cols
+            rows, cols = parse_range(extent, (matrix.rows, matrix.cols))
         return rows.stop - rows.start, cols.stop - cols.start
 
     def read(

@@ -182,7 +182,7 @@ def sliding_cmvn(features: np.ndarray, options: SlidingCmvnOptions) -> np.ndarra
     length = len(features)
     if not length:
         return features.astype(np.float32)
-    starts, ends = _cmvn_windows(length, options)
+    starts, ends = cmvn_windows(np.arange(length), length, options)
     counts = (ends - starts)[:, None]
     # Sums stay small and exact for constant features if they are taken about the mean.
     centred = features - features.mean(axis=0, dtype=np.float64)
@@ -213,10 +213,18 @@ def select_voiced(features: np.ndarray, vad: np.ndarray) -> np.ndarray:
     return voiced
 
 
-def _cmvn_windows(
-    length: int, options: SlidingCmvnOptions
+def cmvn_windows(
+    frames: np.ndarray, length: int, options: SlidingCmvnOptions
 ) -> tuple[np.ndarray, np.ndarray]:
-    frames = np.arange(length)
+    """Where the windows of some frames of an utterance begin, and where they end.
+
+    Args:
+        frames: their numbers, int.
+        length: frames of the utterance.
+
+    Returns:
+        Two arrays of the shape of `frames`; both rise with it.
+    """
     if options.center:
         starts = np.maximum(frames - options.cmn_window // 2, 0)
         ends = starts + options.cmn_window

@@ -145,10 +145,11 @@ class SequentialSampler:
     The length is uniform in [min_len, max_len], but at most that of the shortest
     utterance of the batch. Without shuffling, utterances come in their order and
     segments are their first frames; with it, order and starts are random, the same in
-    each pass. The last batch may be smaller (the original drops it).
+    each pass. The last batch may be smaller (the original drops it). Utterances
+    without a frame are left out.
 
     Args:
-        num_frames: int [utterances], each at least 1.
+        num_frames: int [utterances].
         labels: int [utterances].
 
     Raises:
@@ -168,15 +169,16 @@ class SequentialSampler:
         _check_at_least_one("batch_size", batch_size)
         _check_lengths(min_len, max_len)
         _check_seed(seed)
-        if not len(num_frames):
-            raise InputError("there are no utterances to read")
         self.min_len, self.max_len, self.seed = min_len, max_len, seed
         self.shuffle, self.max_batch_size = shuffle, batch_size
         self._num_frames = np.asarray(num_frames, np.int64)
         self._labels = np.asarray(labels, np.int32)
-        self._order = np.arange(len(self._num_frames))
+        self._order = np.flatnonzero(self._num_frames)
+        if not len(self._order):
+            raise InputError("there are no utterances to read")
+        self.num_utterances_left_out = len(self._num_frames) - len(self._order)
         self.num_batches = -(-len(self._order) // batch_size)
-        self.shortest = int(self._num_frames.min())
+        self.shortest = int(self._num_frames[self._order].min())
         if shuffle:
             # The batches themselves use the steps from 0 to num_batches - 1.
             self._order = _generator(seed, self.num_batches).permutation(self._order)

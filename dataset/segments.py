@@ -8,14 +8,21 @@ import numpy as np
 
 from dataset.errors import InputError
 from dataset.kaldi_io import FeatureReader
+from dataset.vad_table import Vad
+from dataset.voiced_segment import locate_voiced
 
 
 class Segment(NamedTuple):
-    """Some frames of one stored utterance."""
+    """Some frames of one stored utterance.
+
+    With `vad` the stored features are raw: the frames are the voiced ones, after
+    sliding CMVN, and `start` counts voiced frames.
+    """
 
     utterance: str
     rxfilename: str
     start: int
+    vad: Vad | None = None
 
 
 class Task(NamedTuple):
@@ -36,16 +43,23 @@ def read_segment(
 ) -> np.ndarray:
     """The frames of a segment, float32 [length, dim].
 
+    Of raw features, only the segment and the CMVN windows around it are read.
+
     Raises:
-        InputError: they cannot be read, have another dimension, or are not all finite;
-            the message names the utterance and where it is stored.
+        InputError: they cannot be read, have another dimension, are not all finite, or
+            are not as many as VAD decisions; the message names the utterance and where
+            it is stored.
     """
-    utterance, rxfilename, start = segment
+    utterance, rxfilename, start, vad = segment
+    voiced = locate_voiced(vad, start, length) if vad else None
+    first, count = (voiced.first, voiced.num_raw) if voiced else (start, length)
     try:
-        frames = reader.read(rxfilename, start, length)
+        if vad:
+            _check_as_long(reader, rxfilename, vad)
+        frames = reader.read(rxfilename, first, count)
     except (InputError, OSError) as error:
         raise InputError(
-            f"utterance {utterance}: cannot read frames {start} to {start + length}: "
+            f"utterance {utterance}: cannot read frames {first} to {first + count}: "
             f"{error} (is feats.scp or utt2num_frames out of date?)"
         ) from None
     if frames.shape[1] != dim:
@@ -56,7 +70,16 @@ def read_segment(
     if not np.isfinite(frames).all():
         row = int(np.argmin(np.isfinite(frames).all(axis=1)))
         raise InputError(
-            f"utterance {utterance}: frame {start + row} of {rxfilename} has values "
+            f"utterance {utterance}: frame {first + row} of {rxfilename} has values "
             "that are NaN or infinite; compute these features anew or leave it out"
         )
-    return frames
+    return voiced.normalise(frames) if voiced else frames
+
+
+def _check_as_long(reader: FeatureReader, rxfilename: str, vad: Vad) -> None:
+    num_frames, _ = reader.shape(rxfilename)
+    if num_frames != vad.num_frames:
+        raise InputError(
+            f"{rxfilename}: {num_frames} frames of features, but {vad.num_frames} VAD "
+            "decisions"
+        )

@@ -11,6 +11,7 @@ from typing import NoReturn
 import numpy as np
 
 from dataset.errors import InputError
+from dataset.vad_table import VadTable
 
 
 class TextColumn:
@@ -42,20 +43,24 @@ class SpeakerInfo:
     num_speakers: int  # classes: the lines of the spklist, present or not
     utterance: TextColumn
     rxfilename: TextColumn  # e.g. 'raw.1.ark:23'
-    num_frames: np.ndarray  # int64
+    num_frames: np.ndarray  # int64; of raw features the voiced ones, maybe none
     label: np.ndarray  # int32, index of the speaker in the spklist
+    vad: VadTable | None = None  # if the features are raw
 
 
-def load_speaker_info(data_dir: str, spklist: str) -> SpeakerInfo:
+def load_speaker_info(
+    data_dir: str, spklist: str, raw_features: bool = False
+) -> SpeakerInfo:
     """Reads feats.scp, utt2num_frames and spk2utt of a data directory.
 
     Args:
         data_dir: the directory.
         spklist: file of lines `speaker index`; the indices are 0 .. n-1.
+        raw_features: read vad.scp, too, and all that it points to.
 
     Raises:
         InputError: a file is missing or malformed, a speaker is not in the spklist, or
-            the files do not speak of the same utterances.
+            the files do not speak of the same utterances and frames.
     """
     classes = _read_spklist(spklist)
     feats_path = os.path.join(data_dir, "feats.scp")
@@ -65,7 +70,12 @@ def load_speaker_info(data_dir: str, spklist: str) -> SpeakerInfo:
         raise InputError(f"{feats_path} is empty")
     num_frames = _read_num_frames(os.path.join(data_dir, "utt2num_frames"), index)
     label = _read_labels(os.path.join(data_dir, "spk2utt"), index, classes)
-    return SpeakerInfo(len(classes), TextColumn(index), rxfilename, num_frames, label)
+    vad = None
+    if raw_features:
+        vad = _read_vad(os.path.join(data_dir, "vad.scp"), index, num_frames)
+        num_frames = vad.num_voiced
+    utterance = TextColumn(index)
+    return SpeakerInfo(len(classes), utterance, rxfilename, num_frames, label, vad)
 
 
 def _read_pairs(path: str) -> Iterator[tuple[str, str]]:
@@ -155,6 +165,41 @@ def _read_labels(
     column = np.array(labels, np.int32)
     _check_complete(column >= 0, index, path)
     return column
+
+
+def _read_vad(path: str, index: dict[str, int], num_frames: np.ndarray) -> VadTable:
+    if not os.path.exists(path):
+        raise InputError(
+            f"{path} is missing: raw features need the decisions which frames are "
+            "voiced (sid/compute_vad_decision.sh)"
+        )
+    vad = VadTable(_vad_entries(path, index), len(index))
+    _check_complete(vad.num_frames >= 0, index, path)
+    differing = np.flatnonzero(vad.num_frames != num_frames)
+    if len(differing):
+        row = int(differing[0])
+        utterance = next(name for name, place in index.items() if place == row)
+        raise InputError(
+            f"utterance {utterance}: {num_frames[row]} frames in utt2num_frames, but "
+            f"{vad.num_frames[row]} VAD decisions in {path} (and {len(differing) - 1} "
+            "more such utterances): compute both from the same features"
+        )
+    if not vad.num_voiced.any():
+        raise InputError(f"{path}: no frame of any utterance is voiced")
+    return vad
+
+
+def _vad_entries(path: str, index: dict[str, int]) -> Iterator[tuple[int, str, str]]:
+    """Number, utterance and rxfilename; those that are not in the index do no harm."""
+    seen = bytearray(len(index))
+    for utterance, rxfilename in _read_pairs(path):
+        row = index.get(utterance)
+        if row is None:
+            continue
+        if seen[row]:
+            raise InputError(f"{path}: utterance {utterance} is there twice")
+        seen[row] = 1
+        yield row, utterance, rxfilename
 
 
 def _check_complete(found: np.ndarray, index: dict[str, int], path: str) -> None:

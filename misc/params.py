@@ -221,6 +221,11 @@ class Params:
     num_steps_per_epoch: int = key("batches between two validations", low=1)
 
     # Batches
+    raw_features: bool = key(
+        "the data directories hold raw features and a vad.scp: apply sliding CMVN over "
+        "300 frames and drop unvoiced frames while reading",
+        False,
+    )
     batch_type: str = key(
         "of the validation loss; end2end: some segments of some speakers each",
         "softmax",

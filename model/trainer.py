@@ -231,6 +231,7 @@ class Trainer:
             max_len=self.params.max_segment_len,
             seed=self.params.seed,
             start_step=step,
+            raw_features=self.params.raw_features,
         )
 
     def _valid_queue(self, data: str, spklist: str) -> KaldiDataSeqQueue:
@@ -243,6 +244,7 @@ class Trainer:
             min_len=self.params.min_segment_len,
             max_len=self.params.max_segment_len,
             seed=self.params.seed,
+            raw_features=self.params.raw_features,
         )
 
 
@@ -311,8 +313,9 @@ def _check_fits(
             f"{model.context} frames"
         )
     if valid_queue.shortest < model.context:
+        frames = "voiced frames" if model.params.raw_features else "frames"
         raise InputError(
-            f"{valid_queue.data_dir}/utt2num_frames: the shortest utterance has "
-            f"{valid_queue.shortest} frames; the network needs {model.context}. Leave "
-            "such utterances out (utils/subset_data_dir.sh)"
+            f"{valid_queue.data_dir}: the shortest utterance has "
+            f"{valid_queue.shortest} {frames}; the network needs {model.context}. "
+            "Leave such utterances out (utils/subset_data_dir.sh)"
         )

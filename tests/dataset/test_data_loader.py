@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import logging
 import os
@@ -19,9 +20,11 @@ import pytest
 from dataset import worker_pool
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
-from dataset.kaldi_io import read_mat, write_mat
+from dataset.features import select_voiced, sliding_cmvn
+from dataset.kaldi_io import read_mat, read_vec_flt_scp, write_mat, write_vec_flt
 from dataset.sampler import RandomSampler
 from dataset.speaker_info import load_speaker_info
+from dataset.voiced_segment import CMVN
 
 ROOT = pathlib.Path(__file__).parents[2]
 RANDOM = {"num_speakers": 4, "num_segments": 2, "min_len": 20, "max_len": 40, "seed": 3}
@@ -29,33 +32,49 @@ SEQUENTIAL = {"batch_size": 6, "min_len": 20, "max_len": 40, "seed": 3}
 NUM_UTTERANCES = 40
 
 
-def write_data(folder, num_speakers=8, per_speaker=5, dim=4, ark="feats.ark", **bad):
-    """A data directory of compressed features; `bad` replaces matrices by utterance."""
+def write_data(
+    folder, num_speakers=8, per_speaker=5, dim=4, ark="feats.ark", raw=False, **bad
+):
+    """A data directory of compressed features; `bad` replaces matrices by utterance.
+
+    Raw features have a third of their frames unvoiced, and as many voiced as they
+    would else have in all.
+    """
     rng = np.random.default_rng(0)
-    tables = {"feats.scp": "", "utt2num_frames": "", "spk2utt": "", "spklist": ""}
-    with open(folder / ark, "wb") as stream:
+    files = ("feats.scp", "vad.scp", "utt2num_frames", "spk2utt", "spklist")
+    tables = dict.fromkeys(files, "")
+    with open(folder / ark, "wb") as stream, open(folder / "vad.ark", "wb") as vad:
         for speaker in range(num_speakers):
             names = [f"s{speaker}_{i}" for i in range(per_speaker)]
             tables["spk2utt"] += f"s{speaker} {' '.join(names)}\n"
             tables["spklist"] += f"s{speaker} {speaker}\n"
             for name in names:
                 num_frames = int(rng.integers(40, 90))
-                matrix = rng.normal(size=(num_frames, dim)).astype(np.float32)
-                offset = stream.tell() + len(name) + 1
-                if name in bad:
-                    write_mat(stream, bad[name], key=name)
-                else:
-                    write_mat(stream, matrix, key=name, compression_method=2)
-                tables["feats.scp"] += f"{name} {folder / ark}:{offset}\n"
-                tables["utt2num_frames"] += f"{name} {num_frames}\n"
-    for name, text in tables.items():
-        (folder / name).write_text(text)
-    return str(folder), str(folder / "spklist")
+                voiced = np.ones(num_frames, np.float32)
+                if raw:
+                    gaps = np.sort(rng.integers(0, num_frames + 1, num_frames // 2))
+                    voiced = np.insert(voiced, gaps, 0)
+                matrix = rng.normal(size=(len(voiced), dim)).astype(np.float32)
+                matrix = bad.get(name, matrix)
+                method = None if name in bad else 2
+                place = f"{folder / ark}:{stream.tell() + len(name) + 1}"
+                write_mat(stream, matrix, key=name, compression_method=method)
+                tables["feats.scp"] += f"{name} {place}\n"
+                place = f"{folder}/vad.ark:{vad.tell() + len(name) + 1}"
+                write_vec_flt(vad, voiced, key=name)
+                tables["vad.scp"] += f"{name} {place}\n"
+                tables["utt2num_frames"] += f"{name} {len(voiced)}\n"
+    for name in files:
+        (folder / name).write_text(tables[name])
+    spklist = str(folder / "spklist")
+    return {"data_dir": str(folder), "spklist": spklist, "raw_features": raw}
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
+@pytest.fixture(scope="module", params=["stored", "raw"])
+def data(request, tmp_path_factory):
+    """Both kinds of features: queues have one contract for them."""
+    folder = tmp_path_factory.mktemp("data")
+    return write_data(folder, raw=request.param == "raw")
 
 
 def workers(queue):
@@ -89,9 +108,9 @@ def same(one, other):
 
 
 def test_random_batches_are_the_planned_segments(data):
-    info = load_speaker_info(*data)
+    info = load_speaker_info(**data)
     sampler = RandomSampler(info.num_frames, info.label, 8, **RANDOM)
-    with KaldiDataRandomQueue(*data, num_parallel=1, **RANDOM) as queue:
+    with KaldiDataRandomQueue(**data, num_parallel=1, **RANDOM) as queue:
         assert (queue.dim, queue.num_total_speakers) == (4, 8)
         for step, (features, labels) in enumerate(take(queue, 5)):
             plan = sampler.plan(step)
@@ -102,7 +121,14 @@ def test_random_batches_are_the_planned_segments(data):
                 features, plan.utterances, plan.starts, strict=True
             ):
                 whole = read_mat(info.rxfilename[utterance])
-                assert np.array_equal(row, whole[start : start + plan.length])
+                if not info.vad:
+                    assert np.array_equal(row, whole[start : start + plan.length])
+                    continue
+                decisions = np.zeros(len(whole))
+                decisions[info.vad[utterance].voiced_rows()] = 1
+                whole = select_voiced(sliding_cmvn(whole, CMVN), decisions)
+                expected = whole[start : start + plan.length]
+                np.testing.assert_allclose(row, expected, rtol=0, atol=1e-5)
         assert queue.wait_seconds > 0
         assert queue.step == 5
 
@@ -110,24 +136,24 @@ def test_random_batches_are_the_planned_segments(data):
 @pytest.fixture(scope="module")
 def streams(data):
     """What the calling process reads: the reference for all numbers of workers."""
-    random = KaldiDataRandomQueue(*data, num_parallel=0, **RANDOM)
-    sequential = KaldiDataSeqQueue(*data, num_parallel=0, shuffle=True, **SEQUENTIAL)
+    random = KaldiDataRandomQueue(**data, num_parallel=0, **RANDOM)
+    sequential = KaldiDataSeqQueue(**data, num_parallel=0, shuffle=True, **SEQUENTIAL)
     return take(random, 40), list(sequential)
 
 
-@pytest.mark.parametrize(("num_parallel", "max_qsize"), [(1, 1), (2, 3), (4, 1)])
+@pytest.mark.parametrize(("num_parallel", "max_qsize"), [(1, 1), (2, 3), (8, 1)])
 def test_stream_is_the_same_for_any_number_of_workers(
     data, streams, num_parallel, max_qsize
 ):
     size = {"num_parallel": num_parallel, "max_qsize": max_qsize}
-    with KaldiDataRandomQueue(*data, **size, **RANDOM) as queue:
+    with KaldiDataRandomQueue(**data, **size, **RANDOM) as queue:
         assert same(take(queue, 40), streams[0])
-    with KaldiDataSeqQueue(*data, shuffle=True, **size, **SEQUENTIAL) as queue:
+    with KaldiDataSeqQueue(**data, shuffle=True, **size, **SEQUENTIAL) as queue:
         assert same(list(queue), streams[1])
 
 
 def test_random_queue_resumes_at_any_step(data, streams):
-    with KaldiDataRandomQueue(*data, num_parallel=2, start_step=17, **RANDOM) as queue:
+    with KaldiDataRandomQueue(**data, num_parallel=2, start_step=17, **RANDOM) as queue:
         assert same(take(queue, 3), streams[0][17:20])
         queue.stop()
         with pytest.raises(StopIteration):
@@ -138,7 +164,7 @@ def test_random_queue_resumes_at_any_step(data, streams):
 
 @pytest.mark.parametrize("num_parallel", [0, 2])
 def test_sequential_queue_passes_over_every_utterance_once(data, num_parallel):
-    with KaldiDataSeqQueue(*data, num_parallel=num_parallel, **SEQUENTIAL) as queue:
+    with KaldiDataSeqQueue(**data, num_parallel=num_parallel, **SEQUENTIAL) as queue:
         first = list(queue)
         assert len(first) == len(queue) == 7
         assert [len(labels) for _, labels in first] == [6] * 6 + [4]
@@ -154,7 +180,7 @@ def test_sequential_queue_passes_over_every_utterance_once(data, num_parallel):
 
 
 def test_batches_belong_to_the_caller(data, streams):
-    with KaldiDataRandomQueue(*data, num_parallel=1, max_qsize=1, **RANDOM) as queue:
+    with KaldiDataRandomQueue(**data, num_parallel=1, max_qsize=1, **RANDOM) as queue:
         batches = []
         for features, labels in take(queue, 12):
             batches.append((features.copy(), labels.copy()))
@@ -165,7 +191,7 @@ def test_batches_belong_to_the_caller(data, streams):
 
 def test_many_small_batches_under_way_do_not_block(data):
     options = {"num_speakers": 1, "min_len": 1, "max_len": 2}
-    with KaldiDataRandomQueue(*data, max_qsize=3000, **options) as queue:
+    with KaldiDataRandomQueue(**data, max_qsize=3000, **options) as queue:
         time.sleep(0.3)
         assert len(take(queue, 20)) == 20
 
@@ -182,16 +208,16 @@ def test_relative_paths_are_relative_to_the_current_directory(tmp_path, monkeypa
 
 
 def test_what_is_left_out_is_counted_and_said(data, caplog):
-    queue = KaldiDataRandomQueue(*data, num_speakers=2, min_len=80, max_len=80)
-    frames = load_speaker_info(*data).num_frames
+    queue = KaldiDataRandomQueue(**data, num_speakers=2, min_len=80, max_len=80)
+    frames = load_speaker_info(**data).num_frames
     short = frames < 80
     absent = int(short.reshape(8, 5).all(axis=1).sum())
     assert queue.num_utterances_left_out == short.sum() > 0
     assert queue.num_speakers_left_out == absent > 0
     assert f"{short.sum()} of 40 utterances are shorter than" in caplog.text
-    assert KaldiDataSeqQueue(*data, min_len=80).shortest == frames.min()
+    assert KaldiDataSeqQueue(**data, min_len=80).shortest == frames.min()
     caplog.clear()
-    KaldiDataRandomQueue(*data, **RANDOM)
+    KaldiDataRandomQueue(**data, **RANDOM)
     assert not caplog.text
 
 
@@ -207,12 +233,12 @@ def test_what_is_left_out_is_counted_and_said(data, caplog):
 )
 def test_options_are_checked_at_construction(data, options, words):
     with pytest.raises(InputError, match=words):
-        KaldiDataRandomQueue(*data, **(RANDOM | options))
+        KaldiDataRandomQueue(**data, **(RANDOM | options))
 
 
 def test_fetch_before_start_says_so(data):
     with pytest.raises(RuntimeError, match="start()"):
-        KaldiDataRandomQueue(*data, **RANDOM).fetch()
+        KaldiDataRandomQueue(**data, **RANDOM).fetch()
 
 
 NAN = np.zeros((90, 4), np.float32)
@@ -232,7 +258,7 @@ def test_bad_segment_names_the_utterance_at_its_batch(
     tmp_path, num_parallel, matrix, words
 ):
     data = write_data(tmp_path, s3_2=matrix)
-    queue = KaldiDataSeqQueue(*data, num_parallel=num_parallel, **SEQUENTIAL)
+    queue = KaldiDataSeqQueue(**data, num_parallel=num_parallel, **SEQUENTIAL)
     batches = []
     with pytest.raises(InputError) as caught, queue:
         for batch in queue:
@@ -242,9 +268,49 @@ def test_bad_segment_names_the_utterance_at_its_batch(
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("matrix", "words"),
+    [
+        (NAN[:4], ["4 frames of features, but", "VAD decisions"]),
+        (np.zeros((0, 0), np.float32), ["0 frames of features", "utt2num_frames"]),
+    ],
+)
+def test_raw_features_that_are_not_as_long_as_their_vad(tmp_path, matrix, words):
+    data = write_data(tmp_path, raw=True, s3_2=matrix)
+    with pytest.raises(InputError, match="utterance s3_2") as caught:
+        list(KaldiDataSeqQueue(**data, num_parallel=0, **SEQUENTIAL))
+    for word in [str(tmp_path / "feats.ark"), *words]:
+        assert word in str(caught.value)
+
+
+def test_bad_frame_of_raw_features_is_named(tmp_path):
+    num_frames = load_speaker_info(**write_data(tmp_path, raw=True)).vad[17].num_frames
+    matrix = np.zeros((num_frames, 4), np.float32)
+    matrix[5, 3] = np.inf
+    data = write_data(tmp_path, raw=True, s3_2=matrix)
+    with pytest.raises(InputError, match=r"utterance s3_2: frame 5 of .*feats.ark"):
+        list(KaldiDataSeqQueue(**data, num_parallel=0, **SEQUENTIAL))
+
+
+def test_utterances_without_a_voiced_frame_are_left_out(tmp_path, caplog):
+    data = write_data(tmp_path, raw=True)
+    vectors = dict(read_vec_flt_scp(tmp_path / "vad.scp"))
+    with open(tmp_path / "vad.ark", "wb") as stream:  # the same size: the same places
+        for name, vector in vectors.items():
+            unvoiced = name in ("s0_0", "s3_2")
+            write_vec_flt(stream, vector * (not unvoiced), key=name)
+    queue = KaldiDataSeqQueue(**data, num_parallel=0, **SEQUENTIAL)
+    assert queue.num_utterances_left_out == 2 and queue.shortest > 0
+    assert "2 of 40 utterances have no voiced frame" in caplog.text
+    labels = np.concatenate([y for _, y in queue])
+    assert np.bincount(labels).tolist() == [4, 5, 5, 4, 5, 5, 5, 5]
+    assert KaldiDataRandomQueue(**data, **RANDOM).num_utterances_left_out == 2
+    assert "2 of 40 utterances are shorter than" in caplog.text
+
+
 def test_failure_is_told_again_and_leaves_no_worker(tmp_path):
     data = write_data(tmp_path, s0_1=NAN)
-    queue = KaldiDataSeqQueue(*data, num_parallel=2, **SEQUENTIAL)
+    queue = KaldiDataSeqQueue(**data, num_parallel=2, **SEQUENTIAL)
     queue.start()
     processes = workers(queue)
     for _ in range(2):
@@ -256,14 +322,14 @@ def test_failure_is_told_again_and_leaves_no_worker(tmp_path):
 
 def test_missing_archive_names_the_utterance(tmp_path):
     data = write_data(tmp_path)
-    queue = KaldiDataRandomQueue(*data, **RANDOM)
+    queue = KaldiDataRandomQueue(**data, **RANDOM)
     (tmp_path / "feats.ark").unlink()
     with pytest.raises(InputError, match=r"utterance s\d_\d.*feats.ark"), queue:
         queue.fetch()
 
 
 def test_killed_worker_is_reported_at_the_next_fetch(data):
-    with KaldiDataRandomQueue(*data, num_parallel=2, **RANDOM) as queue:
+    with KaldiDataRandomQueue(**data, num_parallel=2, **RANDOM) as queue:
         queue.fetch()
         processes = workers(queue)
         processes[1].kill()
@@ -277,7 +343,7 @@ def test_killed_worker_is_reported_at_the_next_fetch(data):
 
 def test_archive_cut_short_while_it_is_read_names_the_utterance(tmp_path):
     data = write_data(tmp_path, dim=100)
-    with KaldiDataRandomQueue(*data, max_qsize=1, **RANDOM) as queue:
+    with KaldiDataRandomQueue(**data, max_qsize=1, **RANDOM) as queue:
         queue.fetch()
         os.truncate(tmp_path / "feats.ark", 1)
         with pytest.raises((RuntimeError, InputError)) as caught:
@@ -287,14 +353,14 @@ def test_archive_cut_short_while_it_is_read_names_the_utterance(tmp_path):
 
 
 def test_unexpected_error_in_a_worker_has_its_traceback(data):
-    with KaldiDataRandomQueue(*data, **RANDOM) as queue:
+    with KaldiDataRandomQueue(**data, **RANDOM) as queue:
         queue._source.submit(worker_pool.Task(11, [("no", "segment")], 20, 4))
         with pytest.raises(RuntimeError, match="in a data worker:\nTraceback"):
             queue._source.take(11)
 
 
 def test_stop_ends_a_waiting_fetch_and_stopped_workers(data):
-    queue = KaldiDataRandomQueue(*data, num_parallel=2, max_qsize=1, **RANDOM)
+    queue = KaldiDataRandomQueue(**data, num_parallel=2, max_qsize=1, **RANDOM)
     queue.start()
     processes = workers(queue)
     for process in processes:
@@ -314,7 +380,7 @@ def test_stop_ends_a_waiting_fetch_and_stopped_workers(data):
 
 def test_long_wait_says_for_what(data, monkeypatch, caplog):
     monkeypatch.setattr(worker_pool, "_PATIENCE", 0.1)
-    queue = KaldiDataRandomQueue(*data, num_parallel=1, max_qsize=1, **RANDOM)
+    queue = KaldiDataRandomQueue(**data, num_parallel=1, max_qsize=1, **RANDOM)
     queue.start()
     process = workers(queue)[0]
     process.send_signal(signal.SIGSTOP)
@@ -333,16 +399,17 @@ def test_nothing_is_left_behind(data):
     def descriptors():
         return sorted(os.listdir("/proc/self/fd"))
 
-    KaldiDataSeqQueue(*data, **SEQUENTIAL)
+    KaldiDataSeqQueue(**data, **SEQUENTIAL)
+    gc.collect()  # the queues of other tests
     before, shared = descriptors(), os.listdir("/dev/shm")
     with pytest.raises(ZeroDivisionError):
-        with KaldiDataRandomQueue(*data, num_parallel=2, **RANDOM) as queue:
+        with KaldiDataRandomQueue(**data, num_parallel=2, **RANDOM) as queue:
             processes = workers(queue)
             take(queue, 2)
             raise ZeroDivisionError
     assert all(process.returncode is not None for process in processes)
     assert descriptors() == before
-    queue = KaldiDataRandomQueue(*data, num_parallel=2, **RANDOM)
+    queue = KaldiDataRandomQueue(**data, num_parallel=2, **RANDOM)
     queue.start()
     processes = workers(queue)
     del queue
@@ -354,10 +421,11 @@ def test_nothing_is_left_behind(data):
 # No `if __name__ == "__main__"`: the workers must not import this script.
 SCRIPT = """
 import sys, time
-with open(sys.argv[3], "a") as stream: stream.write("imported\\n")
+with open(sys.argv[4], "a") as stream: stream.write("imported\\n")
 from dataset.data_loader import KaldiDataRandomQueue
 queue = KaldiDataRandomQueue(*sys.argv[1:3], num_parallel=2, num_speakers=4,
-                             min_len=20, max_len=40)
+                             min_len=20, max_len=40,
+                             raw_features=sys.argv[3] == "True")
 queue.start()
 queue.fetch()
 print(*(worker.process.pid for worker in queue._source._workers), flush=True)
@@ -373,7 +441,7 @@ def running_script(data, tmp_path, loop):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.replace("{loop}", loop))
     with subprocess.Popen(
-        [sys.executable, script, *data, tmp_path / "imports"],
+        [sys.executable, script, *map(str, data.values()), tmp_path / "imports"],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -235,3 +235,15 @@ class _Counting:
     def __getitem__(self, index):
         self.touched.append(len(index))
         return self.values[index]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_sequential_leaves_out_utterances_without_a_frame(shuffle):
+    num_frames = np.array([0, 9, 0, 8, 7])
+    sampler = SequentialSampler(num_frames, np.arange(5), 2, 5, 5, shuffle)
+    assert (sampler.num_batches, sampler.shortest) == (2, 7)
+    assert sampler.num_utterances_left_out == 2
+    labels = np.concatenate([sampler.plan(step).labels for step in range(2)])
+    assert sorted(labels) == [1, 3, 4]
+    with pytest.raises(InputError, match="no utterances"):
+        SequentialSampler(np.zeros(3, int), np.arange(3))

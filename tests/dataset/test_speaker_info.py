@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dataset.errors import InputError
+from dataset.kaldi_io import write_vec_flt
 from dataset.speaker_info import TextColumn, load_speaker_info
 
 TABLES = {
@@ -18,14 +19,14 @@ TABLES = {
 
 @pytest.fixture
 def load(tmp_path):
-    def load_changed(**changes):
+    def load_changed(raw=False, **changes):
         for name, text in TABLES.items():
             text = changes.get(name.replace(".", "_"), text)
             if isinstance(text, str):
                 text = text.encode()
             if text is not None:
                 (tmp_path / name).write_bytes(text)
-        return load_speaker_info(str(tmp_path), str(tmp_path / "spklist"))
+        return load_speaker_info(str(tmp_path), str(tmp_path / "spklist"), raw)
 
     return load_changed
 
@@ -83,6 +84,61 @@ def test_what_cannot_be_used_is_refused(load, changes, words):
     with pytest.raises(InputError) as caught:
         load(**changes)
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def write_vad(tmp_path, **decisions):
+    lines = []
+    for key, bits in decisions.items():
+        key = key.replace("_", "-")
+        write_vec_flt(tmp_path / f"{key}.vec", np.array(bits, np.float32))
+        lines.append(f"{key} {tmp_path}/{key}.vec\n")
+    (tmp_path / "vad.scp").write_text("".join(lines))
+
+
+RAW = {"utt2num_frames": "a-1 2\na-2 3\nb-1 1\n"}
+DECISIONS = {"b_1": [0], "a_1": [1, 1], "a_2": [1, 0, 1], "z_9": []}
+
+
+def test_frames_of_raw_features_are_the_voiced_ones(load, tmp_path):
+    write_vad(tmp_path, **DECISIONS)
+    info = load(raw=True, **RAW)
+    assert info.num_frames.tolist() == [2, 0, 2]  # a-1, b-1, a-2
+    assert [len(info.vad[i].voiced_rows()) for i in range(3)] == [2, 0, 2]
+    info = load(raw=False, **RAW)
+    assert info.num_frames.tolist() == [2, 1, 3]
+    assert info.vad is None
+
+
+@pytest.mark.parametrize(
+    ("decisions", "words"),
+    [
+        ({"b_1": [0], "a_1": [1, 1]}, ["1 utterances of feats.scp", "vad.scp", "a-2"]),
+        (
+            DECISIONS | {"a_2": [1, 1], "b_1": [1, 1, 1]},
+            ["b-1: 1 frames in utt2num_frames, but 3 VAD", "vad.scp", "1 more"],
+        ),
+        ({"b_1": [0], "a_1": [0, 0], "a_2": [0, 0, 0]}, ["vad.scp", "no frame of any"]),
+    ],
+)
+def test_decisions_that_do_not_fit_are_refused(load, tmp_path, decisions, words):
+    write_vad(tmp_path, **decisions)
+    with pytest.raises(InputError) as caught:
+        load(raw=True, **RAW)
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_decisions_that_are_not_there_or_twice_are_refused(load, tmp_path):
+    with pytest.raises(InputError, match=r"vad\.scp is missing: .*compute_vad"):
+        load(raw=True)
+    write_vad(tmp_path, **DECISIONS)
+    scp = tmp_path / "vad.scp"
+    scp.write_text(scp.read_text() * 2)
+    with pytest.raises(InputError, match=r"vad\.scp: utterance b-1 is there twice"):
+        load(raw=True, **RAW)
+    (tmp_path / "a-1.vec").unlink()
+    scp.write_text(f"a-1 {tmp_path}/a-1.vec\n")
+    with pytest.raises(InputError, match=r"utterance a-1: cannot read its VAD .*a-1"):
+        load(raw=True, **RAW)
 
 
 def test_text_column_holds_any_text():

@@ -193,6 +193,28 @@ def test_programs(data, tmp_path):
     assert "unknown key 'num_epoch'; did you mean 'num_epochs'?" in done.stderr
 
 
+def test_train_on_raw_features(tmp_path):
+    """With and without worker processes, to the same losses; vad.scp must be there."""
+    for part, seed in (("train", 0), ("valid", 9)):
+        toy.write_data_dir(tmp_path / part, seed=seed)
+    lists = [str(tmp_path / part / file) for part, file in _LISTS]
+    config = toy.write_config(tmp_path / "c.json", raw_features=True)
+    for part in ("valid", "train"):
+        with pytest.raises(InputError, match=f"{part}/vad.scp is missing"):
+            train(tmp_path, tmp_path, raw_features=True)
+        toy.write_vad(tmp_path / part)
+    losses = []
+    for workers in (0, 2):
+        model_dir = tmp_path / f"with{workers}"
+        change = f"num_parallel_datasets={workers}"
+        done = _run("train.py", "--config", config, "--set", change, *lists, model_dir)
+        assert done.returncode == 0, done.stderr
+        losses.append((model_dir / "nnet/valid_loss").read_text())
+    assert losses[0] == losses[1] and len(losses[0].splitlines()) >= 2
+    saved = json.loads((model_dir / "nnet/config.json").read_text())
+    assert saved["raw_features"] is True
+
+
 def _command(program, *arguments):
     return [str(x) for x in (sys.executable, ROOT / "nnet" / program, *arguments)]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset.data_loader import KaldiDataSeqQueue
 from dataset.features import (
     MfccOptions,
     SlidingCmvnOptions,
@@ -310,6 +311,27 @@ def test_prepared_features(run, with_vad):
     assert list(table(out / "utt2spk")) == ["s2", "s3"]
     for gone in ("vad.scp", "utt2dur", "segments"):
         assert not (out / gone).exists()
+
+
+def test_loader_reads_from_raw_features_what_is_prepared(run, with_vad):
+    """The key `raw_features` stands for this script."""
+    run(f"{PREPARE} --nj 1 --compress false data out feats")
+    prepared = values(with_vad.parent / "out/feats.scp")
+    spklist = with_vad.parent / "spklist"
+    speakers = list(table(with_vad / "spk2utt"))
+    spklist.write_text("".join(f"{name} {i}\n" for i, name in enumerate(speakers)))
+    lengths = {"min_len": 10000, "max_len": 10000}  # an utterance whole
+    queue = KaldiDataSeqQueue(
+        str(with_vad),
+        str(spklist),
+        num_parallel=0,
+        batch_size=1,
+        raw_features=True,
+        **lengths,
+    )
+    assert queue.num_utterances_left_out == 1  # s1, which is silent
+    for found, (batch, _) in zip(prepared.values(), queue, strict=True):
+        assert np.abs(batch[0] - found).max() < 2e-5  # of values up to 100
 
 
 def test_prepare_below_a_file_is_refused(run, with_vad):

@@ -1,0 +1,75 @@
+"""Decisions of a corpus in bits: whatever they are stored as."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dataset import vad_table
+from dataset.errors import InputError
+from dataset.kaldi_io import write_vec_flt
+from dataset.vad_table import VadTable
+
+RNG = np.random.default_rng(5)
+LENGTHS = [1, 7, 8, 9, 0, 64, 300, 17, 8, 1000]
+VECTORS = [(RNG.random(n) < 0.6).astype(np.float32) for n in LENGTHS]
+
+
+def write_archive(path, vectors=VECTORS, binary=True):
+    """The entries of the table, whose keys put the vectors at any alignment."""
+    entries = []
+    with open(path, "wb") as stream:
+        for row, vector in enumerate(vectors):
+            key = f"u{row}" + "x" * (row % 4)
+            offset = stream.tell() + len(key) + 1
+            entries.append((row, key, f"{path}:{offset}"))
+            write_vec_flt(stream, vector, key=key, binary=binary)
+    return entries
+
+
+def check(table, vectors=VECTORS):
+    assert table.num_frames.tolist() == [len(vector) for vector in vectors]
+    assert table.num_voiced.tolist() == [np.count_nonzero(v) for v in vectors]
+    for row, vector in enumerate(vectors):
+        found = table[row]
+        assert found.num_frames == len(vector)
+        assert np.array_equal(found.voiced_rows(), np.flatnonzero(vector))
+
+
+@pytest.mark.parametrize("block", [1, 3, len(LENGTHS), 512])
+def test_decisions_come_back_for_any_block(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(vad_table, "_BLOCK", block)
+    entries = write_archive(tmp_path / "vad.ark")
+    check(VadTable(entries, len(VECTORS)))
+    check(VadTable(entries[::-1], len(VECTORS)))
+
+
+def test_text_double_and_files_of_their_own(tmp_path):
+    text = write_archive(tmp_path / "text.ark", binary=False)
+    double = write_archive(tmp_path / "d.ark", [v.astype("f8") for v in VECTORS])
+    write_vec_flt(tmp_path / "one.vec", VECTORS[6])
+    entries = [text[0], *double[1:6], (6, "u6", f"{tmp_path}/one.vec"), *text[7:]]
+    entries[9] = (9, "u9", f"{entries[9][2]}[0:999]")
+    entries[8] = (8, "u8", f"cat {tmp_path}/eight |")
+    write_vec_flt(tmp_path / "eight", VECTORS[8])
+    check(VadTable(entries, len(VECTORS)))
+
+
+def test_all_but_zero_is_voiced(tmp_path):
+    vectors = [np.array([0, -0.0, 1e-45, -1, 2, np.inf], np.float32)]
+    table = VadTable(write_archive(tmp_path / "vad.ark", vectors), 2)
+    assert table[0].voiced_rows().tolist() == [2, 3, 4, 5]
+    assert table.num_frames.tolist() == [6, -1]
+
+
+def test_unreadable_decisions_name_the_utterance(tmp_path):
+    path = tmp_path / "vad.ark"
+    entries = write_archive(path)
+    data = path.read_bytes()
+    for damaged in (data[:-1], data.replace(b"FV ", b"FM "), data[: len(data) - 4005]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"utterance u\dx*: .*VAD.*vad.ark"):
+            VadTable(entries[-1:], len(VECTORS))
+    path.unlink()
+    with pytest.raises(InputError, match=r"utterance u0: .*No such file"):
+        VadTable(entries, len(VECTORS))
