@@ -1,8 +1,8 @@
 """How an embedded Kaldi command is declared and run: usage, logs, exit status.
 
 Exit status as in Kaldi: 0 done, 1 wrong arguments or nothing done, 255 an error that
-stopped the command (a C++ main returning -1, Perl's die), but 1 from scripts of bash and
-Python.
+stopped the command (a C++ main returning -1, Perl's die); scripts of bash and Python
+then end with 1.
 """
 
 from __future__ import annotations
