@@ -67,6 +67,16 @@ class _SegmentQueue:
         self._started = self._stopped = False
         self._lock = threading.Lock()
 
+    @property
+    def worker_ids(self) -> list[int]:
+        """Process ids of the workers that are running."""
+        return self._source.process_ids if self._source else []
+
+    @property
+    def num_ready(self) -> int:
+        """Batches that may lie ready, or be under way, now that it is running."""
+        return self._source.num_slots if self._source else 0
+
     def start(self) -> None:
         """Starts the workers, which begin to read; does nothing if they are running."""
         with self._lock:
@@ -202,6 +212,7 @@ class KaldiDataRandomQueue(_SegmentQueue):
         max_len: longest segment, frames.
         seed: decides, with the number of the batch, what is in it.
         start_step: number of the first batch, to go on where a run was stopped.
+        info: the tables of the directory, if they have been read already.
 
     Attributes:
         num_speakers_left_out: speakers without an utterance of min_len frames.
@@ -223,8 +234,9 @@ class KaldiDataRandomQueue(_SegmentQueue):
         max_len: int = 400,
         seed: int = 0,
         start_step: int = 0,
+        info: SpeakerInfo | None = None,
     ) -> None:
-        info = load_speaker_info(data_dir, spklist)
+        info = info or load_speaker_info(data_dir, spklist)
         with _naming(data_dir):
             sampler = RandomSampler(
                 info.num_frames,
@@ -268,6 +280,7 @@ class KaldiDataSeqQueue(_SegmentQueue):
         max_len: longest segment, frames.
         shuffle: random order of the utterances, and random starts.
         seed: decides the order, the lengths and the starts.
+        info: the tables of the directory, if they have been read already.
 
     Attributes:
         data_dir: the data directory.
@@ -289,8 +302,9 @@ class KaldiDataSeqQueue(_SegmentQueue):
         max_len: int = 400,
         shuffle: bool = False,
         seed: int = 0,
+        info: SpeakerInfo | None = None,
     ) -> None:
-        info = load_speaker_info(data_dir, spklist)
+        info = info or load_speaker_info(data_dir, spklist)
         with _naming(data_dir):
             sampler = SequentialSampler(
                 info.num_frames, info.label, batch_size, min_len, max_len, shuffle, seed

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import array
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from dataset.errors import InputError
+
+T = TypeVar("T")
 
 
 class TextColumn:
@@ -66,6 +68,46 @@ def load_speaker_info(data_dir: str, spklist: str) -> SpeakerInfo:
     num_frames = _read_num_frames(os.path.join(data_dir, "utt2num_frames"), index)
     label = _read_labels(os.path.join(data_dir, "spk2utt"), index, classes)
     return SpeakerInfo(len(classes), TextColumn(index), rxfilename, num_frames, label)
+
+
+def table_faults(
+    data_dir: str, spklist: str
+) -> tuple[list[str], TextColumn, TextColumn]:
+    """Why `load_speaker_info` refuses a directory: each table's fault, not the first.
+
+    Returns:
+        The faults; utterances and rxfilenames of feats.scp, as far as it can be read.
+    """
+    faults: list[str] = []
+
+    def attempt(read: Callable[..., T], *arguments: Any) -> T | None:
+        try:
+            return read(*arguments)
+        except InputError as error:
+            faults.append(str(error))
+            return None
+
+    classes = attempt(_read_spklist, spklist)
+    feats, lengths, speakers = (
+        os.path.join(data_dir, name)
+        for name in ("feats.scp", "utt2num_frames", "spk2utt")
+    )
+    index: dict[str, int] = {}
+    rxfilenames: list[str] = []
+    known = len(faults)
+    attempt(rxfilenames.extend, _fill_index(feats, index))
+    if not index and len(faults) == known:
+        faults.append(f"{feats} is empty")
+    whole = len(faults) == known  # else what is missing from it means nothing
+    if whole:
+        attempt(_read_num_frames, lengths, index)
+    else:
+        attempt(list, _read_pairs(lengths))
+    if whole and classes:
+        attempt(_read_labels, speakers, index, classes)
+    else:
+        attempt(list, _read_pairs(speakers))
+    return faults, TextColumn(index), TextColumn(rxfilenames)
 
 
 def _read_pairs(path: str) -> Iterator[tuple[str, str]]:
