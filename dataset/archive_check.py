@@ -23,6 +23,9 @@ from dataset.speaker_info import TextColumn
 _MOST_ENTRIES = 200_000
 """Entries whose archives are looked at: a third of a second."""
 
+_NAMED = 3
+"""Bad segments of an archive that are told of one by one."""
+
 
 class Archives(NamedTuple):
     """Where features lie.
@@ -43,12 +46,14 @@ class Sample(NamedTuple):
         num_chosen: segments that were to be read.
         num_read: those that were, in the time that was allowed.
         dim: of the features; 0 if none could be read.
-        faults: one for each segment that cannot be used.
+        num_bad: segments that cannot be used.
+        faults: what is wrong with them; of each archive, with the first few.
     """
 
     num_chosen: int
     num_read: int
     dim: int
+    num_bad: int
     faults: list[str]
 
 
@@ -97,7 +102,8 @@ def read_sample(
         seconds: no further segment is begun after this time.
     """
     rng, reader = np.random.default_rng(seed), FeatureReader()
-    end, dim, num_read, faults = time.monotonic() + seconds, 0, 0, []
+    end, dim, num_read = time.monotonic() + seconds, 0, 0
+    faults: dict[str, list[str]] = {}
     for row in rows:
         if time.monotonic() > end:
             break
@@ -117,6 +123,10 @@ def read_sample(
             read_segment(reader, segment, min(length, stored), dim)
         except (InputError, OSError) as error:
             text = str(error)
-            told = text.startswith("utterance ")
-            faults.append(text if told else f"utterance {name}: {text}")
-    return Sample(len(rows), num_read, dim, faults)
+            if not text.startswith("utterance "):
+                text = f"utterance {name}: {text}"
+            path, _ = split_offset(split_range(rxfilename)[0])
+            faults.setdefault(path, []).append(text)
+    num_bad = sum(map(len, faults.values()))
+    first = [text for texts in faults.values() for text in texts[:_NAMED]]
+    return Sample(len(rows), num_read, dim, num_bad, first)

@@ -23,7 +23,7 @@ from misc.queues import training_queue, validation_queue
 
 _NUM_SEGMENTS = 400
 _SAMPLE_SECONDS = 2.0
-_NUM_NAMED = 5
+_NUM_NAMED = 30
 """Faulty segments that are told of one by one."""
 
 _LENGTH = 400
@@ -95,14 +95,17 @@ class CheckUp:
             seed,
             _SAMPLE_SECONDS,
         )
-        self.faults += sample.faults[:_NUM_NAMED]
-        if (more := len(sample.faults) - _NUM_NAMED) > 0:
-            self.faults.append(f"{folder}: {more} more of the segments that were read")
+        told = sample.faults[:_NUM_NAMED]
+        self.faults += told
+        if more := sample.num_bad - len(told):
+            self.faults.append(
+                f"{folder}: {more} more of the segments that were read cannot be used"
+            )
         text = (
             f"{folder}: {len(archives.last_row)} archives, "
             f"{loader_check.readable(archives.num_bytes)}, {sample.dim} features a "
             f"frame; of {sample.num_read} segments read from across them "
-            f"{len(sample.faults)} cannot be used\n"
+            f"{sample.num_bad} cannot be used\n"
         )
         return Lists(folder, spklist, info, sample.dim, archives.num_bytes), text
 
