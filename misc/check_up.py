@@ -11,9 +11,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from dataset import archive_check
+from dataset.data_loader import KaldiDataRandomQueue
 from dataset.errors import InputError
 from dataset.speaker_info import SpeakerInfo, load_speaker_info, table_faults
 from misc import loader_check, training_check
@@ -153,15 +152,11 @@ class CheckUp:
         """Measures the loader without workers and with them; None if it fails."""
         if train.info is None or self.params is None:
             return None
-        alone = dataclasses.replace(self.params, num_parallel_datasets=0)
+        workers = self.params.num_parallel_datasets
         speeds = []
         try:
-            for params in (alone, self.params)[
-                : 1 + bool(self.params.num_parallel_datasets)
-            ]:
-                queue = training_queue(
-                    params, train.folder, train.spklist, info=train.info
-                )
+            for number in dict.fromkeys((0, workers)):
+                queue = self.queue(train, number)
                 speeds.append(loader_check.measure_speed(queue, seconds))
         except (InputError, RuntimeError) as error:
             self.blame(error)
@@ -176,18 +171,14 @@ class CheckUp:
             cores=loader_check.num_cores(),
         )
 
-    def batches(
-        self, train: Lists, number: int
-    ) -> list[tuple[np.ndarray, np.ndarray]] | None:
-        """The first batches of the training; None if they cannot be read."""
+    def queue(self, train: Lists, num_workers: int) -> KaldiDataRandomQueue:
+        """The training's queue, with so many workers.
+
+        Raises:
+            InputError: it cannot be opened, or the lists or the configuration have
+                faults.
+        """
         if train.info is None or self.params is None:
-            return None
-        alone = dataclasses.replace(self.params, num_parallel_datasets=0)
-        try:
-            with training_queue(
-                alone, train.folder, train.spklist, info=train.info
-            ) as queue:
-                return [queue.fetch() for _ in range(number)]
-        except InputError as error:
-            self.blame(error)
-            return None
+            raise InputError("the lists or the configuration have faults")
+        params = dataclasses.replace(self.params, num_parallel_datasets=num_workers)
+        return training_queue(params, train.folder, train.spklist, info=train.info)

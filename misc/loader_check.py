@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -25,12 +26,15 @@ class Speed(NamedTuple):
         seconds: for a batch, once what lay ready has been taken.
         busy: share of the time that this process was computing, from 0 to 1.
         start: seconds from start() to the first batch.
+        page_ins: reads from the disk for a batch by this process itself; 0: all that
+            was read lay in memory.
         worker_bytes: memory of each worker that is its own; 0 where it is not known.
     """
 
     seconds: float
     busy: float
     start: float
+    page_ins: float = 0.0
     worker_bytes: int = 0
 
 
@@ -53,26 +57,15 @@ def measure_speed(queue: KaldiDataRandomQueue, seconds: float) -> Speed:
                 break
             queue.fetch()
         begun, busy, number = time.perf_counter(), time.process_time(), 0
+        page_ins = _page_ins()
         while not number or time.perf_counter() < begun + seconds:
             queue.fetch()
             number += 1
         passed = time.perf_counter() - begun
         busy = min(1.0, (time.process_time() - busy) / passed)
+        page_ins = _page_ins() - page_ins
         own = max(map(_own_memory, queue.worker_ids), default=0)
-    return Speed(passed / number, busy, start, own)
-
-
-def waiting_share(step: float, reading: float, num_workers: int) -> float:
-    """The share of time that training is expected to wait for data.
-
-    Args:
-        step: seconds that the network takes for a batch.
-        reading: seconds that the loader takes for one, all workers together.
-        num_workers: 0: reading and training take turns.
-    """
-    if not num_workers:
-        return reading / (reading + step)
-    return max(0.0, 1.0 - step / reading)
+    return Speed(passed / number, busy, start, page_ins / number, own)
 
 
 class Loader(NamedTuple):
@@ -82,6 +75,7 @@ class Loader(NamedTuple):
         alone: speed without workers.
         together: with those that are configured; None: there are none.
         step: seconds of a training step; None: not measured.
+        waited: share of the time that a short training spent waiting.
         batch_bytes: of the largest batch.
         archive_bytes: of all files that features are in.
         memory_bytes: that are free; 0: not known.
@@ -95,6 +89,21 @@ class Loader(NamedTuple):
     archive_bytes: int
     memory_bytes: int
     cores: int
+    waited: float = 0.0
+
+
+def waiting_share(params: Params, loader: Loader) -> float:
+    """The share of time that training is expected to wait for data.
+
+    What a short training showed, or, as batches lay ready for that one, what follows
+    from the speeds: without workers reading and training take turns.
+    """
+    if loader.step is None:
+        return 0.0
+    if not loader.together:
+        reading = loader.alone.seconds
+        return max(loader.waited, reading / (reading + loader.step))
+    return max(loader.waited, 1.0 - loader.step / loader.together.seconds)
 
 
 def ring_bytes(params: Params, batch_bytes: int) -> int:
@@ -108,13 +117,12 @@ def loader_advice(params: Params, loader: Loader) -> list[str]:
     """What to change in the configuration or about the disk, in plain words."""
     advice = []
     workers = params.num_parallel_datasets
-    reading = (loader.together or loader.alone).seconds
-    from_disk = loader.alone.busy < 0.5
+    from_disk = loader.alone.busy < 0.5 and loader.alone.page_ins >= 1
     if loader.step is not None:
-        waiting = waiting_share(loader.step, reading, workers)
+        waiting = waiting_share(params, loader)
         needed = max(1, int(np.ceil(1.2 * loader.alone.seconds / loader.step)))
         if waiting > _MUCH_WAITING:
-            advice.append(_faster(workers, needed, from_disk, waiting, loader.cores))
+            advice.append(_faster(workers, needed, from_disk, waiting, loader))
         elif workers > 2 * needed:
             advice.append(
                 f"num_parallel_datasets = {needed} would be enough; each of the "
@@ -142,19 +150,25 @@ def loader_advice(params: Params, loader: Loader) -> list[str]:
 
 
 def _faster(
-    workers: int, needed: int, from_disk: bool, waiting: float, cores: int
+    workers: int, needed: int, from_disk: bool, waiting: float, loader: Loader
 ) -> str:
     text = f"{100 * waiting:.0f} % of the training would be spent waiting for data: "
+    if loader.together and loader.step and loader.together.seconds < loader.step:
+        return text + (
+            "not for reading, which is quick enough, but for batches to be handed over "
+            "and for cores, if the network computes on those that the workers use"
+        )
     if needed <= workers:
         return text + (
             f"{workers} workers should do, but get in each other's way on "
-            f"{cores} cores: measure again on a quiet machine, or try {needed}"
+            f"{loader.cores} cores: look again on a quiet machine, or try {needed}"
         )
-    if needed <= cores or from_disk:
+    if needed <= loader.cores or from_disk:
         return text + f"set num_parallel_datasets to {needed}"
     return text + (
-        f"{needed} reading processes would be needed and there are {cores} cores; "
-        "archives that are not compressed (copy-feats) take a seventh of the computing"
+        f"{needed} reading processes would be needed and there are {loader.cores} "
+        "cores; if the archives are compressed, those that are not take a seventh of "
+        "the computing (copy-feats)"
     )
 
 
@@ -172,8 +186,8 @@ def _memory_advice(params: Params, loader: Loader) -> list[str]:
         advice.append(
             f"the archives ({readable(loader.archive_bytes)}) do not fit into memory "
             f"({readable(loader.memory_bytes)} free), so that segments come from the "
-            "disk: an SSD does, a network or spinning disk may not; what was measured "
-            "here is too good if it came from the page cache"
+            "disk: a local SSD will do, a network or spinning disk may not"
+            + ("; the speed above is that of memory" * (loader.alone.page_ins < 1))
         )
     return advice
 
@@ -214,8 +228,7 @@ def waiting(params: Params, loader: Loader) -> str:
     """A sentence on the share of time that will be spent waiting."""
     if loader.step is None:
         return ""
-    reading = (loader.together or loader.alone).seconds
-    share = waiting_share(loader.step, reading, params.num_parallel_datasets)
+    share = waiting_share(params, loader)
     return f"Expected share of the time spent waiting for data: {100 * share:.1f} %\n"
 
 
@@ -248,6 +261,10 @@ def num_values(params: Params, dim: int) -> int:
     """Values of the largest batch."""
     batch = params.num_speakers_per_batch * params.num_segments_per_speaker
     return batch * params.max_segment_len * dim
+
+
+def _page_ins() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
 
 
 def _own_memory(process_id: int) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
 
+from dataset.data_loader import KaldiDataRandomQueue
 from dataset.errors import InputError
 from model.speaker_net import SpeakerNet
 from model.trainer import Feed
@@ -35,20 +36,55 @@ def step_seconds(
     Raises:
         InputError: the loss is not finite.
     """
-    clock = _Clock()
-    data = Feed(itertools.cycle(batches), model.feature_dim).as_keras_data()
-
-    def train(steps: int) -> float:
-        model.fit(
-            data, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[clock]
-        )
-        return clock.times[-1] - clock.times[0]
-
-    train(_WARM_UP)
+    clock = _train(model, itertools.cycle(batches), _WARM_UP)
     rough = clock.times[-1] - clock.times[-2]
-    steps = min(_MOST_STEPS, max(3, math.ceil(seconds / max(rough, 1e-6))))
     # Between the first step's end and the last one's: fit's own start is not counted.
-    return train(steps + 1) / steps
+    steps = _number_of_steps(rough, seconds)
+    clock = _train(model, itertools.cycle(batches), steps + 1)
+    return (clock.times[-1] - clock.times[0]) / steps
+
+
+def waited_share(
+    model: SpeakerNet, queue: KaldiDataRandomQueue, step: float, seconds: float
+) -> float:
+    """Trains from a queue for about so many seconds; the share spent in its `fetch`.
+
+    Less than a long training would show, if what lay ready lasts for these seconds.
+
+    Args:
+        step: seconds of a step, from `step_seconds`.
+
+    Raises:
+        InputError: as for `step_seconds`; a segment cannot be read.
+        RuntimeError: a worker died.
+    """
+    with queue:
+        steps = _number_of_steps(step, seconds)
+        clock = _train(model, queue, steps + 1)
+        first = min(queue.num_ready, steps // 2)
+    passed = clock.times[-1] - clock.times[first]
+    return (clock.waited[-1] - clock.waited[first]) / passed
+
+
+def _number_of_steps(step: float, seconds: float) -> int:
+    return min(_MOST_STEPS, max(3, math.ceil(seconds / max(step, 1e-6))))
+
+
+def _train(model: SpeakerNet, source: Iterable, steps: int) -> _Clock:
+    clock, feed = _Clock(source), Feed(source, model.feature_dim)
+    try:
+        model.fit(
+            feed.as_keras_data(),
+            steps_per_epoch=steps,
+            callbacks=[clock],
+            shuffle=False,
+            verbose=0,
+        )
+    except Exception:
+        if feed.error:
+            raise feed.error from None
+        raise
+    return clock
 
 
 def describe(model: SpeakerNet) -> str:
@@ -78,14 +114,21 @@ def device_name() -> str:
 
 
 class _Clock(keras.callbacks.Callback):
-    """When each step of a `fit` ended; refuses a loss that is not finite."""
+    """When each step ended, and how long the source had been waited for by then.
 
-    def on_train_begin(self, logs=None):
+    Refuses a loss that is not finite.
+    """
+
+    def __init__(self, source: Iterable) -> None:
+        super().__init__()
+        self.source = source
         self.times: list[float] = []
+        self.waited: list[float] = []
 
     def on_train_batch_end(self, batch, logs=None):
         loss = float(logs["loss"])  # waits for the device
         self.times.append(time.perf_counter())
+        self.waited.append(getattr(self.source, "wait_seconds", 0.0))
         if not math.isfinite(loss):
             raise InputError(
                 f"the training loss is {loss} at step {batch}: are the features, "

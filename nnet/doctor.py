@@ -9,6 +9,7 @@ could not start or would stop at an archive, with all the reasons that can be fo
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 
@@ -64,9 +65,9 @@ def main() -> int:
     loader = check_up.reading(train, seconds=0.4 if args.no_net else 1.5)
     device = ""
     if not args.no_net:
-        step, device = time_network(check_up, parts)
+        step, waited, device = time_network(check_up, parts)
         if loader:
-            loader = loader._replace(step=step)
+            loader = loader._replace(step=step, waited=waited)
     if loader and check_up.params:
         say(format_table(loader_check.speed_table(check_up.params, loader, device)))
         say(format_table(loader_check.memory_table(check_up.params, loader)))
@@ -77,11 +78,17 @@ def main() -> int:
     return 1 if check_up.faults else 0
 
 
-def time_network(check_up: CheckUp, parts: list[Lists]) -> tuple[float | None, str]:
-    """Builds the network; the seconds of a step, if it can be trained, and on what."""
+def time_network(
+    check_up: CheckUp, parts: list[Lists]
+) -> tuple[float | None, float, str]:
+    """Builds the network and trains it a little, if it can be trained.
+
+    Returns:
+        Seconds of a step; share of the time spent waiting for data; on what device.
+    """
     train, params = parts[0], check_up.params
     if params is None or train.info is None or not train.dim:
-        return None, ""
+        return None, 0.0, ""
     program.import_keras_quietly()
     from model import step_time, trainer
 
@@ -96,12 +103,16 @@ def time_network(check_up: CheckUp, parts: list[Lists]) -> tuple[float | None, s
                 shortest = int(valid.info.num_frames.min())
                 faults += trainer.validation_faults(model, valid.folder, shortest)
         check_up.faults += faults
-        batches = None if faults else check_up.batches(train, 4)
-        if batches:
-            return step_time.step_seconds(model, batches, seconds=2.0), device
-    except InputError as error:
+        if not faults:
+            with check_up.queue(train, 0) as queue:
+                batches = list(itertools.islice(queue, 4))
+            step = step_time.step_seconds(model, batches, seconds=2.0)
+            queue = check_up.queue(train, params.num_parallel_datasets)
+            waited = step_time.waited_share(model, queue, step, seconds=2.0)
+            return step, waited, device
+    except (InputError, RuntimeError) as error:
         check_up.blame(error)
-    return None, device
+    return None, 0.0, device
 
 
 def say(text: str) -> None:

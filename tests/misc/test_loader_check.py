@@ -28,11 +28,22 @@ def params(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("step", "reading", "workers", "share"),
-    [(1.0, 1.0, 0, 0.5), (3.0, 1.0, 0, 0.25), (1.0, 4.0, 2, 0.75), (1.0, 0.5, 2, 0.0)],
+    ("step", "reading", "workers", "waited", "share"),
+    [
+        (1.0, 1.0, 0, 0.0, 0.5),
+        (3.0, 1.0, 0, 0.0, 0.25),
+        (3.0, 1.0, 0, 0.3, 0.3),
+        (1.0, 4.0, 2, 0.0, 0.75),
+        (1.0, 0.5, 2, 0.0, 0.0),
+        (1.0, 0.5, 2, 0.1, 0.1),
+    ],
 )
-def test_waiting_share(step, reading, workers, share):
-    assert waiting_share(step, reading, workers) == pytest.approx(share)
+def test_waiting_share(params, step, reading, workers, waited, share):
+    speed = Speed(reading, 1.0, 0.1)
+    loader = GOOD._replace(
+        alone=speed, together=speed if workers else None, step=step, waited=waited
+    )
+    assert waiting_share(params, loader) == pytest.approx(share)
 
 
 def test_the_ring(params):
@@ -48,14 +59,19 @@ def test_no_advice_where_all_is_well(params):
     ("params_changes", "changes", "words"),
     [
         ({}, {"step": 0.002}, "60 % of the training.*num_parallel_datasets to 6"),
-        ({}, {"step": 0.0001}, "120 reading processes.*8 cores.*not compressed"),
-        ({}, {"step": 0.0045, "alone": Speed(0.005, 1, 1)}, "in each other's way"),
+        ({}, {"step": 0.0001}, "120 reading processes.*8 cores.*compressed"),
+        ({}, {"step": 0.0045, "alone": Speed(0.005, 1.0, 1.0)}, "in each other's way"),
+        ({}, {"waited": 0.1}, "10 % of the training.*handed over"),
         ({"num_parallel_datasets": 6}, {}, "num_parallel_datasets = 1 would be enough"),
         ({}, {"cores": 1}, "num_parallel_datasets = 2 on 1 cores"),
-        ({}, {"alone": Speed(0.01, 0.1, 1)}, "reading waits for the disk.*SSD"),
+        (
+            {},
+            {"alone": Speed(0.01, 0.1, 1, page_ins=9)},
+            "reading waits for the disk.*SSD",
+        ),
         ({"max_queue_size": 1}, {}, "at 4 each has something to do"),
         ({"max_queue_size": 1000}, {"batch_bytes": 10**6}, "lower it to 125"),
-        ({}, {"archive_bytes": 10**10}, "do not fit into memory"),
+        ({}, {"archive_bytes": 10**10}, "do not fit into memory.*memory$"),
     ],
 )
 def test_advice(params, params_changes, changes, words):
