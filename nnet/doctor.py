@@ -83,27 +83,32 @@ def time_network(
 ) -> tuple[float | None, float, str]:
     """Builds the network and trains it a little, if it can be trained.
 
+    Where the lists have faults it is built for some number of speakers, to be checked.
+
     Returns:
         Seconds of a step; share of the time spent waiting for data; on what device.
     """
     train, params = parts[0], check_up.params
-    if params is None or train.info is None or not train.dim:
+    if params is None:
         return None, 0.0, ""
+    trainable = train.info is not None and train.dim > 0
+    num_speakers = train.info.num_speakers if train.info else 2
     program.import_keras_quietly()
     from model import step_time, trainer
 
     program.repeatable()
     device = step_time.device_name()
     try:
-        model = trainer.compiled_model(params, train.dim, train.info.num_speakers)
-        say(step_time.describe(model))
+        model = trainer.compiled_model(params, train.dim or 1, num_speakers)
+        if trainable:
+            say(step_time.describe(model))
         faults = list(trainer.segment_faults(model))
         for valid in parts[1:]:
             if valid.info:
                 shortest = int(valid.info.num_frames.min())
                 faults += trainer.validation_faults(model, valid.folder, shortest)
         check_up.faults += faults
-        if not faults:
+        if trainable and not faults:
             with check_up.queue(train, 0) as queue:
                 batches = list(itertools.islice(queue, 4))
             step = step_time.step_seconds(model, batches, seconds=2.0)

@@ -124,6 +124,13 @@ def test_a_fault_of_the_lists(home, name, old, new, words):
     assert words in doctor(home, *options, status=1)
 
 
+def test_the_network_is_looked_at_though_the_lists_have_faults(home):
+    change(home, "train/spklist", "s3 3", "s3 7")
+    output = doctor(home, "--set", "min_segment_len=10", status=1, lists=["train"])
+    assert "indices of its 6 speakers" in output
+    assert "the network needs 15 frames" in output
+
+
 def test_a_missing_table(home):
     (home / "train/spk2utt").unlink()
     (home / "train/feats.scp").write_text("")
