@@ -67,6 +67,16 @@ class _SegmentQueue:
         self._started = self._stopped = False
         self._lock = threading.Lock()
 
+    @property
+    def worker_ids(self) -> list[int]:
+        """Process ids of the workers that are running."""
+        return self._source.process_ids if self._source else []
+
+    @property
+    def num_ready(self) -> int:
+        """Batches that may lie ready, or be under way, now that it is running."""
+        return self._source.num_slots if self._source else 0
+
     def start(self) -> None:
         """Starts the workers, which begin to read; does nothing if they are running."""
         with self._lock:
@@ -206,6 +216,7 @@ class KaldiDataRandomQueue(_SegmentQueue):
         raw_features: the stored features are raw: apply sliding CMVN and drop unvoiced
             frames, as a recipe's stage 4 does (dataset.voiced_segment). The data
             directory has a vad.scp, too; frames are voiced ones everywhere here.
+        info: the tables of the directory, if they have been read already.
 
     Attributes:
         num_speakers_left_out: speakers without an utterance of min_len frames.
@@ -228,8 +239,9 @@ class KaldiDataRandomQueue(_SegmentQueue):
         seed: int = 0,
         start_step: int = 0,
         raw_features: bool = False,
+        info: SpeakerInfo | None = None,
     ) -> None:
-        info = load_speaker_info(data_dir, spklist, raw_features)
+        info = info or load_speaker_info(data_dir, spklist, raw_features)
         with _naming(data_dir):
             sampler = RandomSampler(
                 info.num_frames,
@@ -274,6 +286,7 @@ class KaldiDataSeqQueue(_SegmentQueue):
         shuffle: random order of the utterances, and random starts.
         seed: decides the order, the lengths and the starts.
         raw_features: as for KaldiDataRandomQueue.
+        info: the tables of the directory, if they have been read already.
 
     Attributes:
         data_dir: the data directory.
@@ -297,8 +310,9 @@ class KaldiDataSeqQueue(_SegmentQueue):
         shuffle: bool = False,
         seed: int = 0,
         raw_features: bool = False,
+        info: SpeakerInfo | None = None,
     ) -> None:
-        info = load_speaker_info(data_dir, spklist, raw_features)
+        info = info or load_speaker_info(data_dir, spklist, raw_features)
         with _naming(data_dir):
             sampler = SequentialSampler(
                 info.num_frames, info.label, batch_size, min_len, max_len, shuffle, seed

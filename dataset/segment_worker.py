@@ -7,6 +7,7 @@ multiprocessing, which would import the training script, and with it TensorFlow
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from multiprocessing.connection import Connection
@@ -16,11 +17,18 @@ from dataset.kaldi_io import FeatureReader
 from dataset.segments import Task, read_segment
 from dataset.shared_ring import RingShape, SharedRing
 
+# Seconds between two looks at whether the training process still lives.
+_LOOK = 0.5
+
 
 def serve(connection: Connection, ring: SharedRing, index: int) -> None:
     """Reads tasks until the other end is closed; answers each with (step, error)."""
-    reader = FeatureReader()
+    reader, parent = FeatureReader(), os.getppid()
     while True:
+        while not connection.poll(_LOOK):
+            # A child that it forked would keep the other end open.
+            if os.getppid() != parent:
+                return
         task = connection.recv()
         error = _read(task, reader, ring, index)
         connection.send((task.step, error))

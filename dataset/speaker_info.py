@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import array
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from dataset.errors import InputError
 from dataset.vad_table import VadTable
+
+T = TypeVar("T")
 
 
 class TextColumn:
@@ -78,6 +80,48 @@ def load_speaker_info(
     return SpeakerInfo(len(classes), utterance, rxfilename, num_frames, label, vad)
 
 
+def table_faults(
+    data_dir: str, spklist: str, raw_features: bool = False
+) -> tuple[list[str], TextColumn, TextColumn]:
+    """Why `load_speaker_info` refuses a directory: each table's fault, not the first.
+
+    Returns:
+        The faults; utterances and rxfilenames of feats.scp, as far as it can be read.
+    """
+    faults: list[str] = []
+
+    def attempt(read: Callable[..., T], *arguments: Any) -> T | None:
+        try:
+            return read(*arguments)
+        except InputError as error:
+            faults.append(str(error))
+            return None
+
+    classes = attempt(_read_spklist, spklist)
+    feats, lengths, speakers = (
+        os.path.join(data_dir, name)
+        for name in ("feats.scp", "utt2num_frames", "spk2utt")
+    )
+    index: dict[str, int] = {}
+    rxfilenames: list[str] = []
+    known = len(faults)
+    attempt(rxfilenames.extend, _fill_index(feats, index))
+    if not index and len(faults) == known:
+        faults.append(f"{feats} is empty")
+    whole = len(faults) == known  # else what is missing from it means nothing
+    if whole:
+        num_frames = attempt(_read_num_frames, lengths, index)
+        if raw_features and num_frames is not None:
+            attempt(_read_vad, os.path.join(data_dir, "vad.scp"), index, num_frames)
+    else:
+        attempt(list, _read_pairs(lengths))
+    if whole and classes:
+        attempt(_read_labels, speakers, index, classes)
+    else:
+        attempt(list, _read_pairs(speakers))
+    return faults, TextColumn(index), TextColumn(rxfilenames)
+
+
 def _read_pairs(path: str) -> Iterator[tuple[str, str]]:
     """The first word of each line and the rest, which may not be empty."""
     try:
@@ -124,15 +168,36 @@ def _fill_index(path: str, index: dict[str, int]) -> Iterator[str]:
         yield value
 
 
+def _row_finder(index: dict[str, int]) -> Callable[[str], int | None]:
+    """Looks up rows; quick where keys come in the order of feats.scp, as they should.
+
+    For in a table of millions each lookup is a cache miss or two.
+    """
+    names, following = list(index), 0
+
+    def find(utterance: str) -> int | None:
+        nonlocal following
+        if following < len(names) and names[following] == utterance:
+            row = following
+        elif (row := index.get(utterance, -1)) < 0:
+            return None
+        following = row + 1
+        return row
+
+    return find
+
+
 def _read_num_frames(path: str, index: dict[str, int]) -> np.ndarray:
     num_frames = array.array("q", bytes(8 * len(index)))
+    find = _row_finder(index)
     for utterance, text in _read_pairs(path):
-        row = index.get(utterance)
+        row = find(utterance)
         if row is None:
             continue  # more than is needed does no harm
-        if not text.isdecimal() or int(text) < 1:
+        frames = int(text) if text.isdecimal() else 0
+        if frames < 1:
             _refuse_line(path, f"{utterance} {text}", "a positive number of frames")
-        num_frames[row] = int(text)
+        num_frames[row] = frames
     column = np.array(num_frames, np.int64)
     _check_complete(column > 0, index, path)
     return column
@@ -143,13 +208,14 @@ def _read_labels(
 ) -> np.ndarray:
     labels = array.array("i", [-1]) * len(index)
     unknown, missing = [], []
+    find = _row_finder(index)
     for speaker, utterances in _read_pairs(path):
         label = classes.get(speaker, -1)
         if label < 0:
             unknown.append(speaker)
             continue
         for utterance in utterances.split():
-            row = index.get(utterance)
+            row = find(utterance)
             if row is None:
                 missing.append(utterance)
             elif labels[row] >= 0:

@@ -33,6 +33,7 @@ class LocalReader:
     """Reads batches in the calling process, when they are taken."""
 
     num_slots = 1
+    process_ids: list[int] = []
 
     def __init__(self) -> None:
         self._tasks: dict[int, Task] = {}
@@ -90,6 +91,11 @@ class WorkerPool:
                 self._workers.append(_start_worker(index, ring_fd, shape))
         finally:
             os.close(ring_fd)
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Of the workers."""
+        return [worker.process.pid for worker in self._workers]
 
     def submit(self, task: Task) -> None:
         """Asks for a batch.

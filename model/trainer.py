@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import keras
+import numpy as np
 from tensorboard.summary import Writer
 
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from misc.params import Params
+from misc.queues import training_queue, validation_queue
 from misc.run_dir import RunDir
 from model.callbacks import EpochEnd, StepEnd, save_checkpoint, validate
 from model.optimizer import make_optimizer
@@ -144,8 +146,8 @@ class Trainer:
         keras.utils.set_random_seed(self.params.seed)
         step = int(model.optimizer.iterations) if model else 0
         with (
-            self._valid_queue(valid_dir, valid_spklist) as valid_queue,
-            self._train_queue(train_dir, train_spklist, step) as queue,
+            validation_queue(self.params, valid_dir, valid_spklist) as valid_queue,
+            training_queue(self.params, train_dir, train_spklist, step) as queue,
         ):
             if queue.dim != valid_queue.dim:
                 raise InputError(
@@ -157,11 +159,8 @@ class Trainer:
     def _new_model(
         self, queue: KaldiDataRandomQueue, valid_queue: KaldiDataSeqQueue
     ) -> SpeakerNet:
-        model = SpeakerNet(self.params, queue.dim, queue.num_total_speakers)
-        model.node(self.params.embedding_node)  # now, not at extraction
+        model = compiled_model(self.params, queue.dim, queue.num_total_speakers)
         _check_fits(model, queue, valid_queue)
-        model.compile(optimizer=make_optimizer(self.params), jit_compile=False)
-        model.optimizer.build(model.trainable_variables)
         _logger.info(
             "%s: %d weights, %d features a frame, %d speakers",
             self.params.network_type,
@@ -195,7 +194,7 @@ class Trainer:
     ) -> None:
         per_epoch = self.params.num_steps_per_epoch
         epoch, done = divmod(step, per_epoch)
-        feed = _Feed(queue)
+        feed = Feed(queue, queue.dim)
         data = feed.as_keras_data()
         for begin, end, steps in (
             (epoch, epoch + 1 if done else epoch, per_epoch - done),
@@ -219,45 +218,19 @@ class Trainer:
                     raise feed.error from None
                 raise
 
-    def _train_queue(self, data: str, spklist: str, step: int) -> KaldiDataRandomQueue:
-        return KaldiDataRandomQueue(
-            data,
-            spklist,
-            num_parallel=self.params.num_parallel_datasets,
-            max_qsize=self.params.max_queue_size,
-            num_speakers=self.params.num_speakers_per_batch,
-            num_segments=self.params.num_segments_per_speaker,
-            min_len=self.params.min_segment_len,
-            max_len=self.params.max_segment_len,
-            seed=self.params.seed,
-            start_step=step,
-            raw_features=self.params.raw_features,
-        )
 
-    def _valid_queue(self, data: str, spklist: str) -> KaldiDataSeqQueue:
-        return KaldiDataSeqQueue(
-            data,
-            spklist,
-            num_parallel=0,  # too short a pass to pay for processes
-            batch_size=self.params.num_speakers_per_batch
-            * self.params.num_segments_per_speaker,
-            min_len=self.params.min_segment_len,
-            max_len=self.params.max_segment_len,
-            seed=self.params.seed,
-            raw_features=self.params.raw_features,
-        )
+class Feed:
+    """Gives batches to `fit`, and remembers what reading them raised."""
 
-
-class _Feed:
-    """Gives a queue to `fit`, and remembers what the queue raised."""
-
-    def __init__(self, queue: KaldiDataRandomQueue) -> None:
-        self.queue = queue
+    def __init__(
+        self, source: Iterable[tuple[np.ndarray, np.ndarray]], dim: int
+    ) -> None:
+        self.source, self.dim = source, dim
         self.error: Exception | None = None
 
     def batches(self):
         try:
-            yield from self.queue
+            yield from self.source
         except Exception as error:
             self.error = error
             raise
@@ -269,7 +242,7 @@ class _Feed:
         import tensorflow as tf
 
         signature = (
-            tf.TensorSpec((None, None, self.queue.dim), tf.float32),
+            tf.TensorSpec((None, None, self.dim), tf.float32),
             tf.TensorSpec((None,), tf.int32),
         )
         data = tf.data.Dataset.from_generator(self.batches, output_signature=signature)
@@ -307,15 +280,41 @@ def _check_fits(
             f"{queue.num_total_speakers} speakers in the training list; the model has "
             f"{model.num_speakers}. nnet/finetune.py trains for other speakers"
         )
+    if faults := [
+        *segment_faults(model),
+        *validation_faults(model, valid_queue.data_dir, valid_queue.shortest),
+    ]:
+        raise InputError("\n".join(faults))
+
+
+def segment_faults(model: SpeakerNet) -> Iterator[str]:
+    """Why the model cannot take the segments that its configuration asks for."""
     if model.params.min_segment_len < model.context:
-        raise InputError(
+        yield (
             f"'min_segment_len' = {model.params.min_segment_len}: the network needs "
             f"{model.context} frames"
         )
-    if valid_queue.shortest < model.context:
-        frames = "voiced frames" if model.params.raw_features else "frames"
-        raise InputError(
-            f"{valid_queue.data_dir}: the shortest utterance has "
-            f"{valid_queue.shortest} {frames}; the network needs {model.context}. "
-            "Leave such utterances out (utils/subset_data_dir.sh)"
+
+
+def validation_faults(model: SpeakerNet, data_dir: str, shortest: int) -> Iterator[str]:
+    """Why it cannot take a validation set whose shortest utterance is this long."""
+    frames = "voiced frames" if model.params.raw_features else "frames"
+    if shortest < model.context:
+        yield (
+            f"{data_dir}: the shortest utterance has {shortest} {frames}; the network "
+            f"needs {model.context}. Leave such utterances out "
+            "(utils/subset_data_dir.sh)"
         )
+
+
+def compiled_model(params: Params, dim: int, num_speakers: int) -> SpeakerNet:
+    """The network, new and ready to be trained.
+
+    Raises:
+        InputError: the configuration makes no network, or lacks `embedding_node`.
+    """
+    model = SpeakerNet(params, dim, num_speakers)
+    model.node(params.embedding_node)  # now, not at extraction
+    model.compile(optimizer=make_optimizer(params), jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    return model

@@ -420,11 +420,11 @@ def test_nothing_is_left_behind(data):
 
 # No `if __name__ == "__main__"`: the workers must not import this script.
 SCRIPT = """
-import sys, time
+import os, sys, time
 with open(sys.argv[4], "a") as stream: stream.write("imported\\n")
 from dataset.data_loader import KaldiDataRandomQueue
 queue = KaldiDataRandomQueue(*sys.argv[1:3], num_parallel=2, num_speakers=4,
-                             min_len=20, max_len=40,
+                             min_len=20, max_len=40, max_qsize={max_qsize},
                              raw_features=sys.argv[3] == "True")
 queue.start()
 queue.fetch()
@@ -436,10 +436,11 @@ while True:
 
 
 @contextlib.contextmanager
-def running_script(data, tmp_path, loop):
+def running_script(data, tmp_path, loop, max_qsize=10):
     """The script in a process group of its own, and the ids of its workers."""
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT.replace("{loop}", loop))
+    code = SCRIPT.replace("{loop}", loop).replace("{max_qsize}", str(max_qsize))
+    script.write_text(code)
     with subprocess.Popen(
         [sys.executable, script, *map(str, data.values()), tmp_path / "imports"],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -464,6 +465,28 @@ def test_workers_end_when_the_training_process_is_killed(data, tmp_path, loop):
         assert process.communicate()[1] == ""
     assert os.listdir("/dev/shm") == shared
     assert (tmp_path / "imports").read_text() == "imported\n"
+
+
+def test_workers_end_though_a_forked_child_lives(data, tmp_path):
+    loop = "os.fork() or (time.sleep(3), os._exit(0)); time.sleep(60)"
+    with running_script(data, tmp_path, loop) as (process, pids):
+        time.sleep(0.1)
+        process.kill()
+        assert wait_until(lambda: not any(map(is_running, pids)), 1.5)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_ring_fills_leaves_nothing(data, tmp_path, sent):
+    shared = os.listdir("/dev/shm")
+    script = running_script(data, tmp_path, "time.sleep(60)", max_qsize=20_000)
+    with script as (process, pids):
+        assert all(map(is_running, pids))
+        begun = time.monotonic()
+        os.killpg(process.pid, sent)
+        process.communicate(timeout=5)
+        assert wait_until(lambda: not any(map(is_running, pids)), 1)
+        assert time.monotonic() - begun < 1
+    assert os.listdir("/dev/shm") == shared
 
 
 @pytest.mark.parametrize("loop", ["queue.fetch()", "sys.exit(7)"])

@@ -7,7 +7,7 @@ import pytest
 
 from dataset.errors import InputError
 from dataset.kaldi_io import write_vec_flt
-from dataset.speaker_info import TextColumn, load_speaker_info
+from dataset.speaker_info import TextColumn, load_speaker_info, table_faults
 
 TABLES = {
     "feats.scp": "a-1 x.ark:4\nb-1 x.ark:99\na-2 dir with space/y.ark:5\n",
@@ -40,6 +40,13 @@ def test_columns_are_in_the_order_of_feats_scp(load):
     assert info.num_frames.tolist() == [100, 300, 200]
     assert info.label.tolist() == [0, 2, 0]
     assert (info.num_frames.dtype, info.label.dtype) == (np.int64, np.int32)
+
+
+def test_other_tables_may_have_any_order_and_more(load):
+    text = "z-9 50\nb-1 300\na-2 200\nx-1 7\na-1 100\n"
+    info = load(utt2num_frames=text, spk2utt="b b-1\na a-2 a-1\n")
+    assert info.num_frames.tolist() == [100, 300, 200]
+    assert info.label.tolist() == [0, 2, 0]
 
 
 def test_tabs_blanks_and_line_ends_do_not_matter(load):
@@ -146,3 +153,35 @@ def test_text_column_holds_any_text():
     column = TextColumn(iter(strings))
     assert len(column) == 5
     assert [column[i] for i in range(5)] == strings
+
+
+def test_faults_of_all_tables(load, tmp_path):
+    changes = {
+        "spklist": "b 2\na 0\n",
+        "utt2num_frames": "a-1 100\nb-1 300\n",
+        "spk2utt": "a a-1 a-2 c-1\n",
+    }
+    with pytest.raises(InputError):
+        load(**changes)
+    folder = str(tmp_path)
+    faults, utterances, rxfilenames = table_faults(folder, folder + "/spklist")
+    assert [fault.count("\n") for fault in faults] == [0, 0]
+    assert "but 1 is not among them" in faults[0]
+    assert "the first is a-2" in faults[1]
+    assert list(utterances) == ["a-1", "b-1", "a-2"]
+    assert rxfilenames[1] == "x.ark:99"
+
+
+def test_what_a_broken_scp_lacks_is_no_fault_of_other_tables(load, tmp_path):
+    with pytest.raises(InputError):
+        load(feats_scp="a-1 x.ark:4\na-1 x.ark:4\n")
+    faults, utterances, rxfilenames = table_faults(
+        str(tmp_path), str(tmp_path / "spklist")
+    )
+    assert len(faults) == 1 and "a-1 is there twice" in faults[0]
+    assert len(utterances) == len(rxfilenames) == 1
+
+
+def test_a_sound_directory_has_no_faults(load, tmp_path):
+    load()
+    assert table_faults(str(tmp_path), str(tmp_path / "spklist"))[0] == []
