@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dataset.errors import InputError
 from misc.operating_points import OPERATING_POINTS, OperatingPoint
+from misc.run_dir import write_whole
 from misc.sorted_scores import SortedScores
 
 if TYPE_CHECKING:
@@ -232,12 +233,10 @@ def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
     kind = final.suffix.lower().lstrip(".")
     if kind not in ("png", "svg"):
         raise InputError(f"A figure's name must end in .png or .svg, got {final}")
-    unfinished = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     # Neither a date nor random names: the same scores give the same file.
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    try:
-        with matplotlib.rc_context({"svg.hashsalt": final.name}):
-            figure.savefig(unfinished, format=kind, metadata=metadata)
-        os.replace(unfinished, final)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with matplotlib.rc_context({"svg.hashsalt": final.name}):
+        write_whole(
+            str(final),
+            lambda name: figure.savefig(name, format=kind, metadata=metadata),
+        )

@@ -167,7 +167,7 @@ def test_what_cannot_be_judged_is_refused(home, tmp_path, changed, arguments, me
     assert not (tmp_path / "report").exists()
 
 
-def test_a_full_disk_leaves_no_half_page(home, tmp_path):
+def test_a_folder_that_cannot_be_made_is_named(home, tmp_path):
     (tmp_path / "report").write_text("a file where the folder should be")
     done = run(home, "--output-dir", tmp_path / "report", "trials", "cosine", status=1)
     assert "report" in done.stderr.splitlines()[-1]
