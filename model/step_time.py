@@ -71,19 +71,9 @@ def _number_of_steps(step: float, seconds: float) -> int:
 
 
 def _train(model: SpeakerNet, source: Iterable, steps: int) -> _Clock:
-    clock, feed = _Clock(source), Feed(source, model.feature_dim)
-    try:
-        model.fit(
-            feed.as_keras_data(),
-            steps_per_epoch=steps,
-            callbacks=[clock],
-            shuffle=False,
-            verbose=0,
-        )
-    except Exception:
-        if feed.error:
-            raise feed.error from None
-        raise
+    clock = _Clock(source)
+    feed = Feed(source, model.feature_dim)
+    feed.fit(model, steps_per_epoch=steps, callbacks=[clock])
     return clock
 
 

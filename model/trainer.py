@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -195,28 +197,19 @@ class Trainer:
         per_epoch = self.params.num_steps_per_epoch
         epoch, done = divmod(step, per_epoch)
         feed = Feed(queue, queue.dim)
-        data = feed.as_keras_data()
         for begin, end, steps in (
             (epoch, epoch + 1 if done else epoch, per_epoch - done),
             (epoch + 1 if done else epoch, self.params.num_epochs, per_epoch),
         ):
             if begin >= end or model.stop_training:
                 continue
-            try:
-                model.fit(
-                    data,
-                    initial_epoch=begin,
-                    epochs=end,
-                    steps_per_epoch=steps,
-                    callbacks=callbacks,
-                    shuffle=False,
-                    verbose=0,
-                )
-            except Exception:
-                # TensorFlow wraps what a generator raises in a page of its own.
-                if feed.error:
-                    raise feed.error from None
-                raise
+            feed.fit(
+                model,
+                initial_epoch=begin,
+                epochs=end,
+                steps_per_epoch=steps,
+                callbacks=callbacks,
+            )
 
 
 class Feed:
@@ -235,7 +228,18 @@ class Feed:
             self.error = error
             raise
 
-    def as_keras_data(self):
+    def fit(self, model: SpeakerNet, **arguments: Any) -> None:
+        """Keras' `fit`, raising what the source raised."""
+        try:
+            model.fit(self.keras_data, shuffle=False, verbose=0, **arguments)
+        except Exception:
+            # TensorFlow wraps what a generator raises in a page of its own.
+            if self.error:
+                raise self.error from None
+            raise
+
+    @functools.cached_property
+    def keras_data(self):
         """What `fit` takes. TensorFlow must be told that lengths vary."""
         if keras.backend.backend() != "tensorflow":
             return self.batches()

@@ -25,13 +25,7 @@ from nnet import program
 def parse_args() -> argparse.Namespace:
     """The lists as for train.py; those of the validation may be left out."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a key of the configuration; may be repeated",
-    )
+    program.add_overrides(parser)
     parser.add_argument(
         "--no-net", action="store_true", help="leave the network out: two seconds"
     )

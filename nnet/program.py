@@ -15,12 +15,8 @@ from misc.params import FIELDS, Params
 from misc.run_dir import RunDir
 
 
-def add_training_arguments(parser: argparse.ArgumentParser) -> None:
-    """What training and fine-tuning are both told."""
-    parser.add_argument(
-        "-c", "--cont", action="store_true", help="continue the run in its folder"
-    )
-    parser.add_argument("--config", default="", help="the JSON configuration")
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """The option that changes single keys of the configuration."""
     parser.add_argument(
         "--set",
         action="append",
@@ -28,6 +24,15 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override a key of the configuration; may be repeated",
     )
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """What training and fine-tuning are both told."""
+    parser.add_argument(
+        "-c", "--cont", action="store_true", help="continue the run in its folder"
+    )
+    parser.add_argument("--config", default="", help="the JSON configuration")
+    add_overrides(parser)
     parser.add_argument("train_dir", help="data directory for training")
     parser.add_argument("train_spklist", help="lines `speaker index` of its speakers")
     parser.add_argument("valid_dir", help="data directory for validation")
