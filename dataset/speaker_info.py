@@ -257,9 +257,9 @@ def _read_vad(path: str, index: dict[str, int], num_frames: np.ndarray) -> VadTa
 
 def _vad_entries(path: str, index: dict[str, int]) -> Iterator[tuple[int, str, str]]:
     """Number, utterance and rxfilename; those that are not in the index do no harm."""
-    seen = bytearray(len(index))
+    find, seen = _row_finder(index), bytearray(len(index))
     for utterance, rxfilename in _read_pairs(path):
-        row = index.get(utterance)
+        row = find(utterance)
         if row is None:
             continue
         if seen[row]:

@@ -284,6 +284,17 @@ def trial_conditions(trials: Trials, utt2cond: Mapping[bytes, bytes]) -> WordCol
     return WordColumn(list(merged), again[codes])
 
 
+def named_rows(heads: list[str], rows: Mapping[str, tuple[object, ...]]) -> Table:
+    """A table of plain values, its rows by their names."""
+    return Table(
+        heads,
+        [
+            [Cell(name), *(Cell(str(value)) for value in values)]
+            for name, values in rows.items()
+        ],
+    )
+
+
 def format_table(table: Table) -> str:
     """The table as text; intervals in brackets."""
     texts = [

@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dataset.data_loader import KaldiDataRandomQueue
-from misc.evaluation import Table
+from misc.evaluation import Table, named_rows
 from misc.params import Params
-from misc.training_check import table
 
 _MUCH_WAITING = 0.02
 """The share of time from which on waiting is worth a word."""
@@ -205,7 +204,7 @@ def speed_table(params: Params, loader: Loader, device: str = "") -> Table:
         name: (f"{batch / seconds:.0f}", f"{1 / seconds:.1f}", f"{1e3 * seconds:.1f}")
         for name, seconds in rows.items()
     }
-    return table(["speed", "segments/s", "batches/s", "ms a batch"], cells)
+    return named_rows(["speed", "segments/s", "batches/s", "ms a batch"], cells)
 
 
 def memory_table(params: Params, loader: Loader) -> Table:
@@ -221,7 +220,7 @@ def memory_table(params: Params, loader: Loader) -> Table:
         rows = {"one batch": (readable(loader.batch_bytes),)}
     if loader.memory_bytes:
         rows["free"] = (readable(loader.memory_bytes),)
-    return table(["memory", ""], rows)
+    return named_rows(["memory", ""], rows)
 
 
 def waiting(params: Params, loader: Loader) -> str:

@@ -6,12 +6,11 @@ advice that follows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from misc.evaluation import Cell, Table
+from misc.evaluation import Table, named_rows
 from misc.params import Params
 
 FRAMES_PER_HOUR = 360_000
@@ -87,7 +86,7 @@ def speaker_table(
         f"shorter than max_segment_len = {params.max_segment_len}: not in all batches":
             _counts(losses.sometimes),
     }  # fmt: skip
-    return table([data_dir, "speakers", "utterances", "hours"], rows)
+    return named_rows([data_dir, "speakers", "utterances", "hours"], rows)
 
 
 def length_table(lengths: dict[str, np.ndarray]) -> Table:
@@ -98,7 +97,7 @@ def length_table(lengths: dict[str, np.ndarray]) -> Table:
         )
         for name, frames in lengths.items()
     }
-    return table(["frames", *QUANTILES], rows)
+    return named_rows(["frames", *QUANTILES], rows)
 
 
 def data_advice(losses: Losses, num_classes: int, params: Params) -> list[str]:
@@ -134,14 +133,3 @@ def data_advice(losses: Losses, num_classes: int, params: Params) -> list[str]:
 
 def _counts(share: Share) -> tuple[int, int, str]:
     return share.speakers, share.utterances, f"{share.frames / FRAMES_PER_HOUR:.1f}"
-
-
-def table(heads: list[str], rows: Mapping[str, tuple[object, ...]]) -> Table:
-    """Rows by their names."""
-    return Table(
-        heads,
-        [
-            [Cell(name), *(Cell(str(v)) for v in values)]
-            for name, values in rows.items()
-        ],
-    )

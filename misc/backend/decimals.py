@@ -17,7 +17,7 @@ def _in_each_byte(value: int) -> np.uint64:
 
 
 _EIGHT = np.uint64(8)
-_LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
+LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 """Masks of the first n characters of eight."""
 _POWERS = 10 ** np.arange(16, dtype=np.int64)
 _MOST_DIGITS = 15
@@ -70,7 +70,7 @@ def _drop(
     wanted: npt.NDArray[np.bool_],
 ) -> None:
     """Takes one character out of the first chunk where it is wanted."""
-    before = _LOW_BYTES[np.minimum(place, 8)]
+    before = LOW_BYTES[np.minimum(place, 8)]
     moved = (first >> _EIGHT) | (second << np.uint64(56))
     np.copyto(first, (first & before) | (moved & ~before), where=wanted)
     np.right_shift(second, _EIGHT, out=second, where=wanted)
@@ -86,7 +86,7 @@ def _find(chunk: Chunks, character: int) -> npt.NDArray[np.int64]:
 
 def _to_digits(chunk: Chunks, number: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Makes `0` to `9` their values; false where another character is among them."""
-    chunk ^= _in_each_byte(ord("0")) & _LOW_BYTES[number]
+    chunk ^= _in_each_byte(ord("0")) & LOW_BYTES[number]
     wrong = (chunk | (chunk + _in_each_byte(0x80 - 10))) & _in_each_byte(0x80)
     return wrong == 0
 

@@ -18,10 +18,14 @@ import numpy.typing as npt
 
 from dataset.errors import InputError
 from dataset.kaldi_stream import Stream, describe, open_or_fd
-from misc.backend.decimals import format_numbers, plain_decimals
+from misc.backend.decimals import (
+    LOW_BYTES,
+    Bytes,
+    Chunks,
+    format_numbers,
+    plain_decimals,
+)
 
-Bytes = npt.NDArray[np.uint8]
-Chunks = npt.NDArray[np.uint64]
 Codes = npt.NDArray[np.int32]
 Positions = npt.NDArray[np.int64]
 In = TypeVar("In")
@@ -32,8 +36,6 @@ _LONGEST_WORD = 1000
 _THREADS = min(4, os.cpu_count() or 1)
 _MARGIN = bytes(_LONGEST_WORD + 8)
 """Behind a block, so that a window of the longest word may start at any word."""
-_LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
-"""Masks of the first n characters of eight."""
 
 
 class WordColumn(NamedTuple):
@@ -171,7 +173,7 @@ def _parse_block(
         return [
             _numbers(*_rows(text, starts[:, i], ends[:, i]))
             if name == "score"
-            else _words(*_rows(text, starts[:, i], ends[:, i]))
+            else _words(_rows(text, starts[:, i], ends[:, i])[0])
             for i, name in enumerate(names)
         ]
     except _BadLines:
@@ -186,10 +188,11 @@ def _find_words(text: Bytes, num_columns: int) -> tuple[Positions, Positions]:
     if len(ends) % num_columns == 0:
         starts = np.concatenate([[0], ends[:-1] + 1])
         behind = content[ends].reshape(-1, num_columns)
-        line_ends = np.tile(np.arange(num_columns) == num_columns - 1, (len(behind), 1))
+        newline = behind == 10
         if (
             (ends > starts).all()
-            and np.array_equal(behind == 10, line_ends)
+            and newline[:, -1].all()
+            and not newline[:, :-1].any()
             and _is_blank(behind).all()
         ):
             by_line = (len(behind), num_columns)
@@ -222,11 +225,11 @@ def _rows(text: Bytes, starts: Positions, ends: Positions) -> tuple[Chunks, Posi
     windows = np.ndarray((text.size - width + 1,), f"V{width}", text, strides=(1,))
     rows = windows[starts].view(np.uint64).reshape(len(starts), -1)
     for number, chunk in enumerate(rows.T):
-        chunk &= _LOW_BYTES.take(lengths - 8 * number, mode="clip")
+        chunk &= LOW_BYTES.take(lengths - 8 * number, mode="clip")
     return rows, lengths
 
 
-def _words(rows: Chunks, lengths: Positions) -> _BlockWords:
+def _words(rows: Chunks) -> _BlockWords:
     hashes = _hash(rows)
     # Trial lists have runs of a key: only their first lines are sorted.
     firsts = np.concatenate([[0], np.flatnonzero(hashes[1:] != hashes[:-1]) + 1])
