@@ -11,8 +11,7 @@ import dataclasses
 import json
 import os
 import typing
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from dataset.errors import InputError
 from misc import config_file
@@ -23,8 +22,8 @@ from misc.config_keys import (
     is_list,
     key,
     use_faults,
-    value_faults,
 )
+from misc.config_rules import combination_faults, other_training_faults
 
 _ATTENTION = ("pooling_type", "self_attention")
 _VLAD = ("pooling_type", "ghost_vlad")
@@ -35,7 +34,6 @@ _SEMIHARD = ("loss_func", "semihard_triplet_loss")
 _ANGULAR = ("loss_func", "angular_triplet_loss")
 _GENERALIZED = ("loss_func", "generalized_angular_triplet_loss")
 _GE2E = ("loss_func", "ge2e_loss")
-_COMPARING = (*_SEMIHARD, *_ANGULAR[1:], *_GE2E[1:])
 _END_TO_END = ("batch_type", "end2end")
 _LAST_LAYER = "its last layer: 0 affine, 1 with ReLU, 2 with BN and ReLU, 3 with tanh"
 
@@ -278,12 +276,12 @@ class Params:
                 that do not go together.
         """
         given = config_file.read(path, overrides)
-        _refuse(path, _other_training_faults(given))
+        _refuse(path, other_training_faults(given))
         _refuse(path, faults(given, FIELDS, TYPES))
         params = cls(
             **{name: cast(value, TYPES[name]) for name, value in given.items()}
         )
-        _refuse(path, [*_combination_faults(params), *use_faults(given, FIELDS)])
+        _refuse(path, [*combination_faults(params), *use_faults(given, FIELDS)])
         if isinstance(params.learning_rate, str):
             beside = os.path.join(os.path.dirname(path), params.learning_rate)
             params = dataclasses.replace(params, learning_rate=beside)
@@ -324,86 +322,7 @@ class Params:
 FIELDS = {field.name: field for field in dataclasses.fields(Params)}
 TYPES = typing.get_type_hints(Params)
 
-# Keys of the original's that are known and refused: of training -> key -> type.
-OTHER_TRAININGS: dict[str, dict[str, Any]] = {
-    "multitask training (speakers and phones)": {
-        "spk_loss_type": str,
-        "spk_loss_weight": float,
-        "spk_last_layer_no_bn": bool,
-        "spk_last_layer_linear": bool,
-        "spk_embedding_node": str,
-        "phn_loss_type": str,
-        "phn_loss_weight": float,
-        "phn_last_layer_no_bn": bool,
-        "phn_last_layer_linear": bool,
-        "phn_embedding_node": str,
-        "speaker_dim": int,
-        "speaker_left_context": int,
-        "speaker_right_context": int,
-        "phone_dim": int,
-        "phone_layer_size": tuple[int, ...],
-        "phone_kernel_size": tuple[int, ...],
-        "phone_dilation_size": tuple[int, ...],
-        "phone_left_context": int,
-        "phone_right_context": int,
-        "context_size": int,
-        "num_shared_layers": int,
-        "num_frames_per_utt": int,
-    },
-    "multi-input training": {"aux_feature_dim": dict},
-}
-
 
 def _refuse(path: str, wrong: Iterable[str]) -> None:
     if lines := [f"{path}: {fault}" for fault in wrong]:
         raise InputError("\n".join(lines))
-
-
-def _other_training_faults(given: Mapping[str, Any]) -> Iterable[str]:
-    limits = key("").metadata
-    for training, types in OTHER_TRAININGS.items():
-        names = [name for name in given if name in types]
-        for name in names:
-            yield from value_faults(name, given[name], types[name], limits)
-        if names:
-            yield f"'{names[0]}' belongs to {training}, not part of this project"
-
-
-def _combination_faults(params: Params) -> Iterable[str]:
-    low, high = params.min_segment_len, params.max_segment_len
-    if low > high:
-        yield f"'min_segment_len' = {low} is above 'max_segment_len' = {high}"
-    if params.pooling_type == _ATTENTION[1]:
-        yield from _attention_faults(params)
-    loss = params.loss_func
-    if loss in _COMPARING[1:]:
-        for name in ("num_speakers_per_batch", "num_segments_per_speaker"):
-            if getattr(params, name) == 1:
-                yield (
-                    f"'{name}' = 1: {loss} compares segments of a speaker with each "
-                    "other and with other speakers': expected at least 2"
-                )
-        if "mhe_loss" in params.aux_loss_func:
-            yield f"'aux_loss_func': mhe_loss needs an output layer; {loss} has none"
-    if loss in (_ANGULAR[1], _GE2E[1]) and params.batch_type != _END_TO_END[1]:
-        yield f"'batch_type': {loss} is validated end to end: expected end2end"
-    if loss == _ANGULAR[1] and params.loss_type == _A[1]:
-        if params.margin not in (None, 1, 2, 4):  # None: said already
-            yield (
-                f"'margin': loss_type = asoftmax takes 1, 2 or 4, got {params.margin:g}"
-            )
-
-
-def _attention_faults(params: Params) -> Iterable[str]:
-    heads = params.att_num_heads
-    if not params.att_key_num_nodes:
-        yield "'att_key_num_nodes': expected at least one layer, got []"
-    split = {"att_value_num_nodes": params.att_value_num_nodes}
-    if params.att_split_key:
-        split["att_key_num_nodes"] = params.att_key_num_nodes
-    for name, nodes in split.items():
-        if nodes and nodes[-1] % heads:  # an endpoint's width is for model/ to check
-            yield (
-                f"'{name}': the last layer is shared by att_num_heads = {heads}: "
-                f"expected a multiple, got {nodes[-1]}"
-            )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from misc.params import FIELDS, OTHER_TRAININGS, Params
+from misc.config_rules import OTHER_TRAININGS
+from misc.params import FIELDS, Params
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "nnet_conf").glob("*/*.json"))

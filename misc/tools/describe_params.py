@@ -15,7 +15,7 @@ from typing import Any
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 sys.path.insert(0, ROOT)
 
-from misc import params  # noqa: E402
+from misc import config_rules, params  # noqa: E402
 from misc.config_keys import entry_types, is_list  # noqa: E402
 
 HEAD = """# The configuration: keys of the JSON files
@@ -102,7 +102,7 @@ def main() -> None:
     for row in rows():
         print(row)
     print(TAIL)
-    for training, keys in params.OTHER_TRAININGS.items():
+    for training, keys in config_rules.OTHER_TRAININGS.items():
         print(f"- {training}: {', '.join(f'`{key}`' for key in keys)}.")
 
 
