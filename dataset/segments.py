@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +17,17 @@ class Segment(NamedTuple):
     """Some frames of one stored utterance.
 
     With `vad` the stored features are raw: the frames are the voiced ones, after
-    sliding CMVN, and `start` counts voiced frames.
+    sliding CMVN, and `start` counts voiced frames. Of a recording that features are
+    made of, there may be times in seconds, those of a line of `segments`, and a speed;
+    with that, `start` counts the voiced frames of `vad.at_speed(speed)`.
     """
 
     utterance: str
     rxfilename: str
     start: int
     vad: Vad | None = None
+    times: tuple[float, float] | None = None
+    speed: Fraction = Fraction(1)
 
 
 class Task(NamedTuple):
@@ -50,7 +55,7 @@ def read_segment(
             are not as many as VAD decisions; the message names the utterance and where
             it is stored.
     """
-    utterance, rxfilename, start, vad = segment
+    utterance, rxfilename, start, vad = segment[:4]
     voiced = locate_voiced(vad, start, length) if vad else None
     first, count = (voiced.first, voiced.num_raw) if voiced else (start, length)
     try:

@@ -1,0 +1,58 @@
+"""The segments of a batch, one by one, from stored features or from waveforms."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dataset.kaldi_io import FeatureReader
+from dataset.masks import Masks
+from dataset.segments import Task, read_segment
+from dataset.waveform_reader import WaveformOptions, WaveformReader
+
+
+class ReadingOptions(NamedTuple):
+    """What is the same for all segments.
+
+    Attributes:
+        seed: decides, with the batch's number and the place in it, all that is random.
+        waveforms: how features are made; None: they are stored.
+        masks: what is set to zero.
+    """
+
+    seed: int = 0
+    waveforms: WaveformOptions | None = None
+    masks: Masks | None = None
+
+
+class BatchReader:
+    """Reads segments."""
+
+    def __init__(self, options: ReadingOptions) -> None:
+        self._options = options
+        self._stored = FeatureReader()
+        self._waveforms = WaveformReader(options.waveforms) if options.waveforms else None
+
+    def read(self, task: Task, index: int, out: np.ndarray) -> None:
+        """Writes segment number `index` of a batch to `out`, float32 [length, dim].
+
+        Raises:
+            InputError: it cannot be read; the message names the utterance.
+        """
+        segment = task.segments[index]
+        seed, waveforms, masks = self._options
+        rng = _generator(seed, task.step, index) if waveforms or masks else None
+        if self._waveforms and rng:
+            out[:] = self._waveforms.read(segment, task.length, rng)
+        else:
+            out[:] = read_segment(self._stored, segment, task.length, task.dim)
+        if masks and rng:
+            masks.apply(out, rng)
+
+
+def _generator(seed: int, step: int, index: int) -> np.random.Generator:
+    """Random numbers of an example: those of its batch's sampler, 2^192 of them on."""
+    key = np.array([seed, step], np.uint64)
+    counter = np.array([0, 0, 0, index + 1], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
