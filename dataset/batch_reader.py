@@ -26,13 +26,18 @@ class ReadingOptions(NamedTuple):
     masks: Masks | None = None
 
 
+STORED_FEATURES = ReadingOptions()
+
+
 class BatchReader:
     """Reads segments."""
 
     def __init__(self, options: ReadingOptions) -> None:
         self._options = options
         self._stored = FeatureReader()
-        self._waveforms = WaveformReader(options.waveforms) if options.waveforms else None
+        self._waveforms = (
+            WaveformReader(options.waveforms) if options.waveforms else None
+        )
 
     def read(self, task: Task, index: int, out: np.ndarray) -> None:
         """Writes segment number `index` of a batch to `out`, float32 [length, dim].

@@ -12,9 +12,9 @@ import sys
 import traceback
 from multiprocessing.connection import Connection
 
+from dataset.batch_reader import BatchReader
 from dataset.errors import InputError
-from dataset.kaldi_io import FeatureReader
-from dataset.segments import Task, read_segment
+from dataset.segments import Task
 from dataset.shared_ring import RingShape, SharedRing
 
 # Seconds between two looks at whether the training process still lives.
@@ -22,8 +22,11 @@ _LOOK = 0.5
 
 
 def serve(connection: Connection, ring: SharedRing, index: int) -> None:
-    """Reads tasks until the other end is closed; answers each with (step, error)."""
-    reader, parent = FeatureReader(), os.getppid()
+    """Reads tasks until the other end is closed; answers each with (step, error).
+
+    The options of the reading come before the tasks.
+    """
+    reader, parent = BatchReader(connection.recv()), os.getppid()
     while True:
         while not connection.poll(_LOOK):
             # A child that it forked would keep the other end open.
@@ -35,13 +38,13 @@ def serve(connection: Connection, ring: SharedRing, index: int) -> None:
 
 
 def _read(
-    task: Task, reader: FeatureReader, ring: SharedRing, index: int
+    task: Task, reader: BatchReader, ring: SharedRing, index: int
 ) -> Exception | None:
     batch = ring.batch(task.step, task.shape)
     try:
-        for i, segment in enumerate(task.segments):
+        for i in range(len(task.segments)):
             ring.progress[index] = i + 1
-            batch[i] = read_segment(reader, segment, task.length, task.dim)
+            reader.read(task, i, batch[i])
     except InputError as error:
         return error
     except Exception:

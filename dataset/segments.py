@@ -12,6 +12,9 @@ from dataset.kaldi_io import FeatureReader
 from dataset.vad_table import Vad
 from dataset.voiced_segment import locate_voiced
 
+UNCHANGED = Fraction(1)
+"""The speed of what is not a copy."""
+
 
 class Segment(NamedTuple):
     """Some frames of one stored utterance.
@@ -27,7 +30,7 @@ class Segment(NamedTuple):
     start: int
     vad: Vad | None = None
     times: tuple[float, float] | None = None
-    speed: Fraction = Fraction(1)
+    speed: Fraction = UNCHANGED
 
 
 class Task(NamedTuple):

@@ -142,10 +142,14 @@ class _FileSound:
             ) from None
         if len(samples) < end - begin:
             raise InputError(
-                f"{self._path}: expected samples {begin} to {end} of {self.length}, got "
-                f"{len(samples)}: the file is truncated"
+                f"{self._path}: expected samples {begin} to {end} of {self.length}, "
+                f"got {len(samples)}: the file is truncated"
             )
-        return samples[:, self._channel] * np.float32(32768)
+        channel = samples[:, self._channel]
+        if not np.isfinite(channel.sum()):  # of float samples
+            number = begin + int(np.argmin(np.isfinite(channel)))
+            raise InputError(f"{self._path}: sample {number} is not a finite number")
+        return channel * np.float32(32768)
 
 
 class _SoundPart:

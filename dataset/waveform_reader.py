@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -32,10 +33,12 @@ class WaveformOptions:
     Attributes:
         features: options of compute-mfcc-feats or of compute-fbank-feats.
         augmentation: None: segments stay as they are.
+        speeds: at which there are copies of all utterances, as new speakers.
     """
 
     features: WaveOptions
     augmentation: Augmentation | None = None
+    speeds: tuple[Fraction, ...] = ()
 
     @property
     def dim(self) -> int:
@@ -68,27 +71,30 @@ class WaveformReader:
             InputError: the recording or a noise cannot be read, or is not what it
                 should be; the message names the utterance.
         """
-        assert segment.vad is not None
-        voiced = locate_voiced(segment.vad.at_speed(segment.speed), segment.start, length)
+        vad = segment.vad
+        if vad is None:
+            raise ValueError("features are made of waveforms only where there is a VAD")
+        voiced = locate_voiced(vad.at_speed(segment.speed), segment.start, length)
         span = frame_span(voiced.first, voiced.num_raw, self._options)
         sound = Sound(segment.utterance, segment.rxfilename, segment.times)
         try:
             with self._recordings.open(sound) as recording:
-                self._check_length(recording, segment)
+                self._check_length(recording, vad.num_frames)
                 samples = self._read_samples(recording, segment, *span, rng)
         except (InputError, OSError) as error:
-            raise InputError(f"utterance {segment.utterance}: {error}") from None
+            raise InputError(
+                f"utterance {segment.utterance} ({segment.rxfilename}): {error}"
+            ) from None
         frames = self._compute(samples, self._rate, self._cut_options, rng)
         return voiced.normalise(frames)
 
-    def _check_length(self, recording: OpenSound, segment: Segment) -> None:
-        assert segment.vad is not None
+    def _check_length(self, recording: OpenSound, num_decisions: int) -> None:
         frames = num_frames(recording.length, self._options)
-        if frames != segment.vad.num_frames:
+        if frames != num_decisions:
             raise InputError(
-                f"{segment.rxfilename}: {recording.length} samples are {frames} frames, "
-                f"but there are {segment.vad.num_frames} VAD decisions: is the file "
-                "truncated, or vad.scp of other features?"
+                f"{recording.length} samples are {frames} frames, but there are "
+                f"{num_decisions} VAD decisions: is the recording truncated, or "
+                "vad.scp of other features?"
             )
 
     def _read_samples(
@@ -113,7 +119,7 @@ class WaveformReader:
             room = kind.draw(self._noises, rng)
             start = max(0, first - room.before)
             around = read(start, min(length, last + room.after))
-            samples = room.reverberate(around, self._rate, first - start, last - start)
+            samples = room.reverberate(around, first - start, last - start)
         else:
             samples = read(first, last)
             if isinstance(kind, Additions):

@@ -15,8 +15,8 @@ from multiprocessing.connection import Connection, wait
 
 import numpy as np
 
-from dataset.kaldi_io import FeatureReader
-from dataset.segments import Task, read_segment
+from dataset.batch_reader import BatchReader, ReadingOptions
+from dataset.segments import Task
 from dataset.shared_ring import RingShape, SharedRing, create_shared_file
 
 _logger = logging.getLogger("kaldi")
@@ -35,9 +35,9 @@ class LocalReader:
     num_slots = 1
     process_ids: list[int] = []
 
-    def __init__(self) -> None:
+    def __init__(self, options: ReadingOptions) -> None:
         self._tasks: dict[int, Task] = {}
-        self._reader = FeatureReader()
+        self._reader = BatchReader(options)
 
     def submit(self, task: Task) -> None:
         """Asks for a batch."""
@@ -47,8 +47,8 @@ class LocalReader:
         """The batch, float32 [segments, frames, dim]."""
         task = self._tasks.pop(step)
         batch = np.empty(task.shape, np.float32)
-        for i, segment in enumerate(task.segments):
-            batch[i] = read_segment(self._reader, segment, task.length, task.dim)
+        for i in range(len(task.segments)):
+            self._reader.read(task, i, batch[i])
         return batch
 
     def stop(self) -> None:
@@ -74,9 +74,12 @@ class WorkerPool:
         num_workers: number of processes.
         num_slots: number of batches in the ring.
         slot_size: float32 values of the largest batch.
+        options: how segments are read.
     """
 
-    def __init__(self, num_workers: int, num_slots: int, slot_size: int) -> None:
+    def __init__(
+        self, num_workers: int, num_slots: int, slot_size: int, options: ReadingOptions
+    ) -> None:
         self.num_slots = num_slots
         shape = RingShape(num_workers, num_slots, slot_size)
         self._waiting: deque[Task] = deque()  # not yet sent to any worker
@@ -89,6 +92,10 @@ class WorkerPool:
             self._ring = SharedRing(ring_fd, shape)
             for index in range(num_workers):
                 self._workers.append(_start_worker(index, ring_fd, shape))
+            for worker in self._workers:
+                worker.connection.send(options)
+        except OSError:
+            raise self._death(worker) from None
         finally:
             os.close(ring_fd)
 

@@ -7,7 +7,7 @@ import pytest
 from dataset import wav_pipe, wave_cache
 from dataset.errors import InputError
 from dataset.options import parse_options
-from dataset.wav import Noise, Wave, read_wave, reverberate, to_int16, write_wave
+from dataset.wav import Noise, read_wave, reverberate, to_int16, write_wave
 from dataset.wav_pipe import (
     ReverberateOptions,
     apply_reverberation,
