@@ -64,6 +64,8 @@ class _SegmentQueue:
             self.dim = reading.waveforms.dim
         else:
             self.dim = FeatureReader().shape(info.rxfilename[0])[1]
+        if reading.masks:
+            reading.masks.check(self.dim)
         self.wait_seconds = 0.0
         self.step = first_step
         self._info, self._sampler, self._reading = info, sampler, reading

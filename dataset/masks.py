@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dataset.errors import InputError
+
 
 @dataclass(frozen=True)
 class Masks:
@@ -23,6 +25,15 @@ class Masks:
 
     time: Sequence[int] = ()
     frequency: Sequence[int] = ()
+
+    def check(self, dim: int) -> None:
+        """Raises InputError if a mask can hide all features of a frame."""
+        widest = max(self.frequency, default=0)
+        if widest >= dim:
+            raise InputError(
+                f"'frequency_masks': a mask of {widest} can hide all {dim} features of "
+                "a frame: expected less"
+            )
 
     def apply(self, frames: np.ndarray, rng: np.random.Generator) -> None:
         """Masks frames [frames, dim] in place.

@@ -14,6 +14,7 @@ import numpy as np
 
 from dataset.errors import InputError
 from dataset.segments import UNCHANGED, Segment
+from dataset.sound_reader import Sound
 from dataset.vad_table import VadTable
 
 T = TypeVar("T")
@@ -59,14 +60,15 @@ class SpeakerInfo:
     def segment(self, row: int, start: int) -> Segment:
         """The segment of a row that begins at a frame."""
         copy, row = divmod(row, len(self.utterance))
-        return Segment(
-            self.utterance[row],
-            self.rxfilename[row],
-            start,
-            None if self.vad is None else self.vad[row],
-            None if self.times is None else tuple(self.times[row].tolist()),
-            self.speeds[copy - 1] if copy else UNCHANGED,
-        )
+        utterance, rxfilename, times = self.sound(row)
+        vad = None if self.vad is None else self.vad[row]
+        speed = self.speeds[copy - 1] if copy else UNCHANGED
+        return Segment(utterance, rxfilename, start, vad, times, speed)
+
+    def sound(self, row: int) -> Sound:
+        """The recording, or the part of one, that an utterance is."""
+        times = None if self.times is None else tuple(self.times[row].tolist())
+        return Sound(self.utterance[row], self.rxfilename[row], times)
 
     def with_copies(self, speeds: Sequence[Fraction]) -> SpeakerInfo:
         """The utterances and their copies at other speeds, which are new speakers.
@@ -112,7 +114,7 @@ def load_speaker_info(
             the files do not speak of the same utterances and frames.
     """
     classes = _read_spklist(spklist)
-    index, times = Index(data_dir, waveforms), array.array("d")
+    index, times = _Index(data_dir, waveforms), array.array("d")
     rxfilename = TextColumn(_fill_index(index, times))
     if not index:
         raise InputError(f"{index.path} is empty")
@@ -132,6 +134,20 @@ def load_speaker_info(
         np.array(times).reshape(-1, 2) if times else None,
     )
     return info.with_copies(speeds) if speeds else info
+
+
+def read_recordings(data_dir: str) -> list[Sound]:
+    """What wav.scp of a data directory has, or segments if there is one.
+
+    Raises:
+        InputError: a file is missing or malformed.
+    """
+    index, times = _Index(data_dir, waveforms=True), array.array("d")
+    rxfilenames = list(_fill_index(index, times))
+    pairs = [(start, end) for start, end in zip(times[::2], times[1::2], strict=True)]
+    if not pairs:
+        return list(map(Sound, index, rxfilenames))
+    return list(map(Sound, index, rxfilenames, pairs))
 
 
 def table_faults(
@@ -155,7 +171,7 @@ def table_faults(
     lengths, speakers = (
         os.path.join(data_dir, name) for name in ("utt2num_frames", "spk2utt")
     )
-    index = Index(data_dir, waveforms)
+    index = _Index(data_dir, waveforms)
     rxfilenames: list[str] = []
     known = len(faults)
     attempt(rxfilenames.extend, _fill_index(index, array.array("d")))
@@ -213,7 +229,7 @@ def _read_spklist(path: str) -> dict[str, int]:
     return classes
 
 
-class Index(dict[str, int]):
+class _Index(dict[str, int]):
     """Utterance -> row, and the table that the rows are in."""
 
     def __init__(self, data_dir: str, waveforms: bool) -> None:
@@ -227,18 +243,18 @@ class Index(dict[str, int]):
         self.path = segments if self.has_segments else self.recordings
 
 
-def _fill_index(index: Index, times: array.array[float]) -> Iterator[str]:
+def _fill_index(index: _Index, times: array.array[float]) -> Iterator[str]:
     """Yields the rxfilename of each row; meanwhile the index gets the rows.
 
     Args:
         times: gets the start and the end of each row, if there are segments.
     """
     if not index.has_segments:
-        yield from _fill_rows(index.path, index)
+        yield from fill_rows(index.path, index)
         return
     rows: dict[str, int] = {}
-    recordings = TextColumn(_fill_rows(index.recordings, rows, "recording"))
-    for text in _fill_rows(index.path, index):
+    recordings = TextColumn(fill_rows(index.recordings, rows, "recording"))
+    for text in fill_rows(index.path, index):
         recording, *numbers = text.split()
         try:
             start, end = map(float, numbers)
@@ -255,10 +271,10 @@ def _fill_index(index: Index, times: array.array[float]) -> Iterator[str]:
         yield recordings[rows[recording]]
 
 
-def _fill_rows(
+def fill_rows(
     path: str, index: dict[str, int], what: str = "utterance"
 ) -> Iterator[str]:
-    """Yields the second column; meanwhile the index gets the row of each key."""
+    """Yields the second column of a table; meanwhile the index gets each key's row."""
     for row, (key, value) in enumerate(_read_pairs(path)):
         if index.setdefault(key, row) != row:
             raise InputError(f"{path}: {what} {key} is there twice")
@@ -284,7 +300,7 @@ def _row_finder(index: dict[str, int]) -> Callable[[str], int | None]:
     return find
 
 
-def _read_num_frames(path: str, index: Index) -> np.ndarray:
+def _read_num_frames(path: str, index: _Index) -> np.ndarray:
     num_frames = array.array("q", bytes(8 * len(index)))
     find = _row_finder(index)
     for utterance, text in _read_pairs(path):
@@ -300,7 +316,7 @@ def _read_num_frames(path: str, index: Index) -> np.ndarray:
     return column
 
 
-def _read_labels(path: str, index: Index, classes: dict[str, int]) -> np.ndarray:
+def _read_labels(path: str, index: _Index, classes: dict[str, int]) -> np.ndarray:
     labels = array.array("i", [-1]) * len(index)
     unknown, missing = [], []
     find = _row_finder(index)
@@ -328,7 +344,7 @@ def _read_labels(path: str, index: Index, classes: dict[str, int]) -> np.ndarray
     return column
 
 
-def _read_vad(path: str, index: Index, num_frames: np.ndarray) -> VadTable:
+def _read_vad(path: str, index: _Index, num_frames: np.ndarray) -> VadTable:
     if not os.path.exists(path):
         raise InputError(
             f"{path} is missing: raw features need the decisions which frames are "
@@ -363,7 +379,7 @@ def _vad_entries(path: str, index: dict[str, int]) -> Iterator[tuple[int, str, s
         yield row, utterance, rxfilename
 
 
-def _check_complete(found: np.ndarray, index: Index, path: str) -> None:
+def _check_complete(found: np.ndarray, index: _Index, path: str) -> None:
     if found.all():
         return
     missing = [name for name, row in index.items() if not found[row]]

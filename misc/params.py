@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from dataset.errors import InputError
 from misc import config_file
+from misc.augmentation_keys import AugmentationKeys
 from misc.config_keys import (
     cast,
     chooses,
@@ -39,7 +40,7 @@ _LAST_LAYER = "its last layer: 0 affine, 1 with ReLU, 2 with BN and ReLU, 3 with
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Params:
+class Params(AugmentationKeys):
     """The keys of a configuration; `Params.from_json` reads and checks them.
 
     What the networks, poolings and losses are called is checked where they are made
