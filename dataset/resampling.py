@@ -115,7 +115,7 @@ def _period(speed: Fraction) -> _Period:
     """The shortest period of a speed that has outputs for a whole group."""
     repeats = -(-_GROUP // speed.denominator)
     inputs, outputs = repeats * speed.numerator, repeats * speed.denominator
-    cutoff = np.float32(0.99 * 0.5 * min(1, 1 / speed))  # in cycles an input sample
+    cutoff = np.float32(0.99 * 0.5 / max(1.0, float(speed)))  # in cycles a sample
     reach = _SPEED_ZEROS / (2 * float(cutoff))
     before = math.ceil(reach)
     groups = []

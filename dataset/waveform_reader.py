@@ -18,7 +18,7 @@ import numpy as np
 from dataset.augmentation import Additions, Augmentation, Rooms, add_noises
 from dataset.errors import InputError
 from dataset.features import compute_fbank, compute_mfcc
-from dataset.front_end import ComputeMfccOptions, WaveOptions
+from dataset.front_end import Compute, ComputeMfccOptions, WaveOptions
 from dataset.mel_energies import frame_span, num_frames
 from dataset.resampling import faster_length, play_faster
 from dataset.segments import Segment
@@ -58,7 +58,7 @@ class WaveformReader:
         self._recordings = SoundReader(self._rate, self._options.channel)
         self._noises = SoundReader(self._rate)
         is_mfcc = isinstance(self._options, ComputeMfccOptions)
-        self._compute = compute_mfcc if is_mfcc else compute_fbank
+        self._compute: Compute = compute_mfcc if is_mfcc else compute_fbank
         # Frames are cut out here, with what lies around them or is reflected.
         self._cut_options = dataclasses.replace(self._options, snip_edges=True)
 

@@ -40,9 +40,11 @@ def plain_waveforms(params: Params) -> WaveformOptions | None:
     """
     if not params.waveform_features:
         return None
-    kinds = {"mfcc": ComputeMfccOptions, "fbank": ComputeFbankOptions}
-    kind: type[WaveOptions] = kinds[params.waveform_features]
-    options = read_config(kind, params.waveform_config)
+    options: WaveOptions
+    if params.waveform_features == "mfcc":
+        options = read_config(ComputeMfccOptions, params.waveform_config)
+    else:
+        options = read_config(ComputeFbankOptions, params.waveform_config)
     if options.vtln_map or options.vtln_warp != 1:
         raise InputError(
             f"{params.waveform_config}: VTLN is for stored features, not for those "
