@@ -19,8 +19,12 @@ _SPEED_ZEROS = 32  # sharper: this makes training data
 _OUTPUTS = 1 << 12
 """Samples resampled at once: what stays in the cache."""
 
-_GROUP = 128
-"""Outputs that are one product's columns: half of its filter values are then not 0."""
+_GROUP = 32
+"""Outputs that are the columns of one product of matrices."""
+
+_PRODUCT_SIZE = 1 << 18
+"""Multiplications of the largest one: OpenBLAS does not divide it among threads, on
+whose number the last bits of the result would depend."""
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
@@ -79,18 +83,21 @@ def play_faster(
         return read(begin, end)
     period = _period(speed)
     first = begin // period.outputs
-    count = -(-end // period.outputs) - first  # periods
+    count = -(-end // period.outputs) - first
     start = first * period.inputs - period.before
-    needed = (count - 1) * period.inputs + period.span
-    low, high = max(start, 0), min(start + needed, length)
-    padded = np.zeros(needed, np.float32)
+    low = max(start, 0)
+    high = min(start + (count - 1) * period.inputs + period.span, length)
+    blocks = -(-count // period.rows)
+    shape = blocks * period.rows, period.outputs
+    padded = np.zeros((shape[0] - 1) * period.inputs + period.span, np.float32)
     if low < high:
         padded[low - start : high - start] = read(low, high)
-    output = np.empty((count, period.outputs), np.float32)
+    output = np.empty(shape, np.float32)
     for offset, column, weights in period.groups:
-        rows = sliding_window_view(padded[offset:], len(weights))[:: period.inputs]
-        target = output[:, column : column + weights.shape[1]]
-        np.matmul(np.ascontiguousarray(rows[:count]), weights, out=target)
+        taps, width = weights.shape
+        rows = sliding_window_view(padded[offset:], taps)[:: period.inputs][: shape[0]]
+        rows = rows.reshape(blocks, period.rows, taps)
+        output[:, column : column + width] = (rows @ weights).reshape(-1, width)
     return output.ravel()[begin - first * period.outputs :][: end - begin]
 
 
@@ -99,6 +106,7 @@ class _Period(NamedTuple):
 
     Attributes:
         before: samples needed before a period; span: from there to the last one needed.
+        rows: periods that are put into one product.
         groups: (first input sample, from there; first output sample; filter values
             [inputs, outputs]).
     """
@@ -107,6 +115,7 @@ class _Period(NamedTuple):
     outputs: int
     before: int
     span: int
+    rows: int
     groups: list[tuple[int, int, np.ndarray]]
 
 
@@ -127,7 +136,9 @@ def _period(speed: Fraction) -> _Period:
         weights = _filter(distances.astype(np.float32), cutoff, _SPEED_ZEROS)
         groups.append((first + before, column, weights))
     span = max(offset + len(weights) for offset, _, weights in groups)
-    return _Period(inputs, outputs, before, span, groups)
+    widest = max(len(weights) for _, _, weights in groups)
+    rows = max(1, _PRODUCT_SIZE // (widest * _GROUP))
+    return _Period(inputs, outputs, before, span, rows, groups)
 
 
 def _filter(times: np.ndarray, cutoff: np.float32, zeros: int) -> np.ndarray:
