@@ -21,7 +21,7 @@ import numpy as np
 
 from dataset.errors import InputError
 from dataset.kaldi_io import FeatureReader
-from dataset.sampler import RandomSampler, Sampler, Segments, SequentialSampler
+from dataset.sampler import RANDOM_SAMPLERS, Sampler, Segments, SequentialSampler
 from dataset.segments import Segment, Task
 from dataset.speaker_info import SpeakerInfo, load_speaker_info
 from dataset.worker_pool import LocalReader, WorkerPool
@@ -195,7 +195,7 @@ Queue = TypeVar("Queue", bound=_SegmentQueue)
 class KaldiDataRandomQueue(_SegmentQueue):
     """Training batches without end: a length, speakers and segments drawn for each.
 
-    See dataset.sampler.RandomSampler for what is drawn. After stop(), start() goes on
+    See RandomSampler and DurationSampler of dataset.sampler for what is drawn. After stop(), start() goes on
     with the batch that would have come. The stored features are taken as they are:
     CMVN and VAD have been applied before, unless `raw_features` has the loader do it.
 
@@ -216,6 +216,8 @@ class KaldiDataRandomQueue(_SegmentQueue):
         raw_features: the stored features are raw: apply sliding CMVN and drop unvoiced
             frames, as a recipe's stage 4 does (dataset.voiced_segment). The data
             directory has a vad.scp, too; frames are voiced ones everywhere here.
+        sample_by: `speaker`, each as often as any other, or `duration`, in proportion
+            to the frames that each has.
         info: the tables of the directory, if they have been read already.
 
     Attributes:
@@ -239,11 +241,12 @@ class KaldiDataRandomQueue(_SegmentQueue):
         seed: int = 0,
         start_step: int = 0,
         raw_features: bool = False,
+        sample_by: str = "speaker",
         info: SpeakerInfo | None = None,
     ) -> None:
         info = info or load_speaker_info(data_dir, spklist, raw_features)
         with _naming(data_dir):
-            sampler = RandomSampler(
+            sampler = RANDOM_SAMPLERS[sample_by](
                 info.num_frames,
                 info.label,
                 info.num_speakers,

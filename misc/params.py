@@ -233,6 +233,12 @@ class Params:
     num_valid_segments_per_speaker: int = key(
         "segments of each", used_if=_END_TO_END, low=2
     )
+    sample_by: str = key(
+        "how often speakers and utterances come: speaker, all speakers, and all "
+        "utterances of one, alike; duration, in proportion to their frames",
+        "speaker",
+        choices=("speaker", "duration"),
+    )
     num_speakers_per_batch: int = key("speakers in a batch", low=1)
     num_segments_per_speaker: int = key("segments of each", 1, low=1)
     min_segment_len: int = key("frames of the shortest", low=1)

@@ -31,6 +31,7 @@ def training_queue(
         seed=params.seed,
         start_step=step,
         raw_features=params.raw_features,
+        sample_by=params.sample_by,
         info=info,
     )
 
