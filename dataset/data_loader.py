@@ -19,8 +19,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from dataset.archive_check import check_archives
+from dataset.bad_segments import BadSegments
 from dataset.errors import InputError
-from dataset.kaldi_io import FeatureReader
 from dataset.sampler import RANDOM_SAMPLERS, Sampler, Segments, SequentialSampler
 from dataset.segments import Segment, Task
 from dataset.speaker_info import SpeakerInfo, load_speaker_info
@@ -37,6 +38,7 @@ class _SegmentQueue:
     Attributes:
         dim: dimension of the features.
         num_total_speakers: number of classes, the lines of the spklist.
+        bad: counts the segments that could not be used.
         wait_seconds: time spent in fetch() so far, that is, lost to the consumer.
         step: number of the batch that fetch() gives next.
     """
@@ -48,6 +50,7 @@ class _SegmentQueue:
         num_parallel: int,
         max_qsize: int,
         first_step: int = 0,
+        max_bad: float = 0.0,
     ) -> None:
         if num_parallel < 0:
             raise InputError(f"num_parallel_datasets is {num_parallel}, below 0")
@@ -56,7 +59,8 @@ class _SegmentQueue:
         if first_step < 0:
             raise InputError(f"the first step must be at least 0, got {first_step}")
         self.num_total_speakers = info.num_speakers
-        self.dim = FeatureReader().shape(info.rxfilename[0])[1]
+        self.dim = check_archives(info, max_bad > 0)
+        self.bad = BadSegments(max_bad)
         self.wait_seconds = 0.0
         self.step = first_step
         self._info, self._sampler = info, sampler
@@ -93,6 +97,7 @@ class _SegmentQueue:
             source.stop()
         with self._lock:
             self._forget()
+        self.bad.report()
 
     def fetch(self) -> Batch:
         """The next batch: float32 [segments, frames, dim] and int32 labels [segments].
@@ -101,7 +106,8 @@ class _SegmentQueue:
 
         Raises:
             StopIteration: there are no more batches, or stop() was called.
-            InputError: a segment cannot be read; the message names the utterance.
+            InputError: a segment cannot be used, or too many; the message names the
+                utterance.
             RuntimeError: a worker has died, or start() was not called.
         """
         begun = time.perf_counter()
@@ -119,8 +125,9 @@ class _SegmentQueue:
         if self._source is None or self._stopped or self._at_end(self.step):
             raise StopIteration
         try:
-            features = self._source.take(self.step)
+            features, faults = self._source.take(self.step)
             labels = self._labels.popleft()
+            self.bad.replace(features, labels, faults)
             self.step += 1
             self._submit()
         except Exception as error:
@@ -195,9 +202,10 @@ Queue = TypeVar("Queue", bound=_SegmentQueue)
 class KaldiDataRandomQueue(_SegmentQueue):
     """Training batches without end: a length, speakers and segments drawn for each.
 
-    See RandomSampler and DurationSampler of dataset.sampler for what is drawn. After stop(), start() goes on
-    with the batch that would have come. The stored features are taken as they are:
-    CMVN and VAD have been applied before, unless `raw_features` has the loader do it.
+    See RandomSampler and DurationSampler of dataset.sampler for what is drawn. After
+    stop(), start() goes on with the batch that would have come. The stored features are
+    taken as they are: CMVN and VAD have been applied before, unless `raw_features` has
+    the loader do it.
 
         with KaldiDataRandomQueue(data, spklist, num_parallel=2, seed=1) as queue:
             for features, labels in queue:
@@ -218,6 +226,9 @@ class KaldiDataRandomQueue(_SegmentQueue):
             directory has a vad.scp, too; frames are voiced ones everywhere here.
         sample_by: `speaker`, each as often as any other, or `duration`, in proportion
             to the frames that each has.
+        max_bad_segments: the share of segments that may be bad (missing, cut short,
+            NaN, of another dimension); they are replaced (dataset.bad_segments) and
+            told of. 0: the first one ends the iteration.
         info: the tables of the directory, if they have been read already.
 
     Attributes:
@@ -242,6 +253,7 @@ class KaldiDataRandomQueue(_SegmentQueue):
         start_step: int = 0,
         raw_features: bool = False,
         sample_by: str = "speaker",
+        max_bad_segments: float = 0.0,
         info: SpeakerInfo | None = None,
     ) -> None:
         info = info or load_speaker_info(data_dir, spklist, raw_features)
@@ -256,7 +268,9 @@ class KaldiDataRandomQueue(_SegmentQueue):
                 max_len,
                 seed,
             )
-        super().__init__(info, sampler, num_parallel, max_qsize, start_step)
+        super().__init__(
+            info, sampler, num_parallel, max_qsize, start_step, max_bad_segments
+        )
         self.num_speakers_left_out = sampler.num_speakers_left_out
         self.num_utterances_left_out = sampler.num_utterances_left_out
         if self.num_speakers_left_out or self.num_utterances_left_out:

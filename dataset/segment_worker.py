@@ -12,9 +12,8 @@ import sys
 import traceback
 from multiprocessing.connection import Connection
 
-from dataset.errors import InputError
 from dataset.kaldi_io import FeatureReader
-from dataset.segments import Task, read_segment
+from dataset.segments import Fault, Task, read_batch
 from dataset.shared_ring import RingShape, SharedRing
 
 # Seconds between two looks at whether the training process still lives.
@@ -22,7 +21,10 @@ _LOOK = 0.5
 
 
 def serve(connection: Connection, ring: SharedRing, index: int) -> None:
-    """Reads tasks until the other end is closed; answers each with (step, error)."""
+    """Reads tasks until the other end is closed; answers each.
+
+    The answer is the step and the segments that cannot be used, or an exception.
+    """
     reader, parent = FeatureReader(), os.getppid()
     while True:
         while not connection.poll(_LOOK):
@@ -30,24 +32,17 @@ def serve(connection: Connection, ring: SharedRing, index: int) -> None:
             if os.getppid() != parent:
                 return
         task = connection.recv()
-        error = _read(task, reader, ring, index)
-        connection.send((task.step, error))
+        connection.send((task.step, _read(task, reader, ring, index)))
 
 
 def _read(
     task: Task, reader: FeatureReader, ring: SharedRing, index: int
-) -> Exception | None:
+) -> list[Fault] | Exception:
     batch = ring.batch(task.step, task.shape)
     try:
-        for i, segment in enumerate(task.segments):
-            ring.progress[index] = i + 1
-            batch[i] = read_segment(reader, segment, task.length, task.dim)
-    except InputError as error:
-        return error
+        return read_batch(reader, task, batch, ring.progress[index : index + 1])
     except Exception:
         return RuntimeError(f"in a data worker:\n{traceback.format_exc()}")
-    ring.progress[index] = 0
-    return None
 
 
 def main() -> None:

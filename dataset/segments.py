@@ -38,6 +38,34 @@ class Task(NamedTuple):
         return len(self.segments), self.length, self.dim
 
 
+class Fault(NamedTuple):
+    """Why a segment of a batch cannot be used."""
+
+    row: int
+    utterance: str
+    error: str
+
+
+def read_batch(
+    reader: FeatureReader, task: Task, batch: np.ndarray, progress: np.ndarray
+) -> list[Fault]:
+    """Reads the segments of a batch; rows that cannot be used are left as they are.
+
+    Args:
+        batch: float32 [segments, frames, dim], to be filled.
+        progress: [1], gets 1 + the row that is being read, at the end 0.
+    """
+    faults = []
+    for row, segment in enumerate(task.segments):
+        progress[0] = row + 1
+        try:
+            batch[row] = read_segment(reader, segment, task.length, task.dim)
+        except InputError as error:
+            faults.append(Fault(row, segment.utterance, str(error)))
+    progress[0] = 0
+    return faults
+
+
 def read_segment(
     reader: FeatureReader, segment: Segment, length: int, dim: int
 ) -> np.ndarray:
@@ -64,8 +92,8 @@ def read_segment(
         ) from None
     if frames.shape[1] != dim:
         raise InputError(
-            f"utterance {utterance}: expected features of dimension {dim} as in the "
-            f"first utterance of feats.scp, got {frames.shape[1]} in {rxfilename}"
+            f"utterance {utterance}: expected features of dimension {dim}, as the "
+            f"others have, got {frames.shape[1]} in {rxfilename}"
         )
     if not np.isfinite(frames).all():
         row = int(np.argmin(np.isfinite(frames).all(axis=1)))

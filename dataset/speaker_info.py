@@ -49,6 +49,11 @@ class SpeakerInfo:
     label: np.ndarray  # int32, index of the speaker in the spklist
     vad: VadTable | None = None  # if the features are raw
 
+    @property
+    def num_stored_frames(self) -> np.ndarray:
+        """int64 [utterances]; those that are not voiced, too."""
+        return self.vad.num_frames if self.vad else self.num_frames
+
 
 def load_speaker_info(
     data_dir: str, spklist: str, raw_features: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.speaker_info import SpeakerInfo
 from misc.params import Params
@@ -32,6 +34,7 @@ def training_queue(
         start_step=step,
         raw_features=params.raw_features,
         sample_by=params.sample_by,
+        max_bad_segments=params.max_bad_segments,
         info=info,
     )
 
@@ -41,10 +44,13 @@ def validation_queue(
 ) -> KaldiDataSeqQueue:
     """Each utterance of the validation set once; arguments as for `training_queue`.
 
+    It is read through here, so that no training ends at its first validation. No
+    segment of it may be bad: its figures would not be those of the whole set.
+
     Raises:
         InputError: the data cannot be used, or not with these options.
     """
-    return KaldiDataSeqQueue(
+    queue = KaldiDataSeqQueue(
         data_dir,
         spklist,
         num_parallel=0,  # too short a pass to pay for processes
@@ -55,3 +61,7 @@ def validation_queue(
         raw_features=params.raw_features,
         info=info,
     )
+    for _ in itertools.islice(queue, params.valid_max_iterations):
+        pass
+    queue.stop()
+    return queue
