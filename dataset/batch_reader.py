@@ -1,4 +1,4 @@
-"""The segments of a batch, one by one, from stored features or from waveforms."""
+"""The segments of batches, from stored features or from waveforms."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dataset.errors import InputError
 from dataset.kaldi_io import FeatureReader
 from dataset.masks import Masks
-from dataset.segments import Task, read_segment
+from dataset.segments import Fault, Task, read_segment
 from dataset.waveform_reader import WaveformOptions, WaveformReader
 
 
@@ -39,15 +40,27 @@ class BatchReader:
             WaveformReader(options.waveforms) if options.waveforms else None
         )
 
-    def read(self, task: Task, index: int, out: np.ndarray) -> None:
-        """Writes segment number `index` of a batch to `out`, float32 [length, dim].
+    def read(self, task: Task, batch: np.ndarray, progress: np.ndarray) -> list[Fault]:
+        """Reads the segments of a batch; rows that cannot be used are left as they are.
 
-        Raises:
-            InputError: it cannot be read; the message names the utterance.
+        Args:
+            batch: float32 [segments, frames, dim], to be filled.
+            progress: [1], gets 1 + the row that is being read, at the end 0.
         """
-        segment = task.segments[index]
+        faults = []
+        for row, segment in enumerate(task.segments):
+            progress[0] = row + 1
+            try:
+                self._read(task, row, batch[row])
+            except InputError as error:
+                faults.append(Fault(row, segment.utterance, str(error)))
+        progress[0] = 0
+        return faults
+
+    def _read(self, task: Task, row: int, out: np.ndarray) -> None:
         seed, waveforms, masks = self._options
-        rng = _generator(seed, task.step, index) if waveforms or masks else None
+        segment = task.segments[row]
+        rng = _generator(seed, task.step, row) if waveforms or masks else None
         if self._waveforms and rng:
             out[:] = self._waveforms.read(segment, task.length, rng)
         else:
@@ -56,8 +69,8 @@ class BatchReader:
             masks.apply(out, rng)
 
 
-def _generator(seed: int, step: int, index: int) -> np.random.Generator:
+def _generator(seed: int, step: int, row: int) -> np.random.Generator:
     """Random numbers of an example: those of its batch's sampler, 2^192 of them on."""
     key = np.array([seed, step], np.uint64)
-    counter = np.array([0, 0, 0, index + 1], np.uint64)
+    counter = np.array([0, 0, 0, row + 1], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))

@@ -19,13 +19,15 @@ from typing import TypeVar
 
 import numpy as np
 
+from dataset.archive_check import check_archives
+from dataset.bad_segments import BadSegments
 from dataset.batch_reader import STORED_FEATURES, ReadingOptions
 from dataset.errors import InputError
-from dataset.kaldi_io import FeatureReader
 from dataset.masks import Masks
-from dataset.sampler import RandomSampler, Sampler, Segments, SequentialSampler
+from dataset.sampler import RANDOM_SAMPLERS, Sampler, Segments, SequentialSampler
 from dataset.segments import Segment, Task
 from dataset.speaker_info import SpeakerInfo, load_speaker_info
+from dataset.waveform_check import check_recordings
 from dataset.waveform_reader import WaveformOptions
 from dataset.worker_pool import LocalReader, WorkerPool
 
@@ -40,6 +42,7 @@ class _SegmentQueue:
     Attributes:
         dim: dimension of the features.
         num_total_speakers: number of classes, the lines of the spklist.
+        bad: counts the segments that could not be used.
         wait_seconds: time spent in fetch() so far, that is, lost to the consumer.
         step: number of the batch that fetch() gives next.
     """
@@ -51,6 +54,7 @@ class _SegmentQueue:
         num_parallel: int,
         max_qsize: int,
         first_step: int = 0,
+        max_bad: float = 0.0,
         reading: ReadingOptions = STORED_FEATURES,
     ) -> None:
         if num_parallel < 0:
@@ -61,11 +65,12 @@ class _SegmentQueue:
             raise InputError(f"the first step must be at least 0, got {first_step}")
         self.num_total_speakers = info.num_speakers
         if reading.waveforms:
-            self.dim = reading.waveforms.dim
+            self.dim = check_recordings(info, reading.waveforms, max_bad > 0)
         else:
-            self.dim = FeatureReader().shape(info.rxfilename[0])[1]
+            self.dim = check_archives(info, max_bad > 0)
         if reading.masks:
             reading.masks.check(self.dim)
+        self.bad = BadSegments(max_bad)
         self.wait_seconds = 0.0
         self.step = first_step
         self._info, self._sampler, self._reading = info, sampler, reading
@@ -102,6 +107,7 @@ class _SegmentQueue:
             source.stop()
         with self._lock:
             self._forget()
+        self.bad.report()
 
     def fetch(self) -> Batch:
         """The next batch: float32 [segments, frames, dim] and int32 labels [segments].
@@ -110,7 +116,8 @@ class _SegmentQueue:
 
         Raises:
             StopIteration: there are no more batches, or stop() was called.
-            InputError: a segment cannot be read; the message names the utterance.
+            InputError: a segment cannot be used, or too many; the message names the
+                utterance.
             RuntimeError: a worker has died, or start() was not called.
         """
         begun = time.perf_counter()
@@ -128,8 +135,9 @@ class _SegmentQueue:
         if self._source is None or self._stopped or self._at_end(self.step):
             raise StopIteration
         try:
-            features = self._source.take(self.step)
+            features, faults = self._source.take(self.step)
             labels = self._labels.popleft()
+            self.bad.replace(features, labels, faults)
             self.step += 1
             self._submit()
         except Exception as error:
@@ -198,9 +206,10 @@ Queue = TypeVar("Queue", bound=_SegmentQueue)
 class KaldiDataRandomQueue(_SegmentQueue):
     """Training batches without end: a length, speakers and segments drawn for each.
 
-    See dataset.sampler.RandomSampler for what is drawn. After stop(), start() goes on
-    with the batch that would have come. The stored features are taken as they are:
-    CMVN and VAD have been applied before, unless `raw_features` has the loader do it.
+    See RandomSampler and DurationSampler of dataset.sampler for what is drawn. After
+    stop(), start() goes on with the batch that would have come. The stored features are
+    taken as they are: CMVN and VAD have been applied before, unless `raw_features` has
+    the loader do it.
 
         with KaldiDataRandomQueue(data, spklist, num_parallel=2, seed=1) as queue:
             for features, labels in queue:
@@ -219,6 +228,11 @@ class KaldiDataRandomQueue(_SegmentQueue):
         raw_features: the stored features are raw: apply sliding CMVN and drop unvoiced
             frames, as a recipe's stage 4 does (dataset.voiced_segment). The data
             directory has a vad.scp, too; frames are voiced ones everywhere here.
+        sample_by: `speaker`, each as often as any other, or `duration`, in proportion
+            to the frames that each has.
+        max_bad_segments: the share of segments that may be bad (missing, cut short,
+            NaN, of another dimension); they are replaced (dataset.bad_segments) and
+            told of. 0: the first one ends the iteration.
         waveforms: make the features of wav.scp (and segments) in place of feats.scp,
             with sliding CMVN and vad.scp as of raw features, and augment them
             (dataset.waveform_reader).
@@ -246,6 +260,8 @@ class KaldiDataRandomQueue(_SegmentQueue):
         seed: int = 0,
         start_step: int = 0,
         raw_features: bool = False,
+        sample_by: str = "speaker",
+        max_bad_segments: float = 0.0,
         waveforms: WaveformOptions | None = None,
         masks: Masks | None = None,
         info: SpeakerInfo | None = None,
@@ -254,9 +270,8 @@ class KaldiDataRandomQueue(_SegmentQueue):
         info = info or load_speaker_info(
             data_dir, spklist, raw_features, waveforms is not None, speeds
         )
-        reading = ReadingOptions(seed, waveforms, masks)
         with _naming(data_dir):
-            sampler = RandomSampler(
+            sampler = RANDOM_SAMPLERS[sample_by](
                 info.num_frames,
                 info.label,
                 info.num_speakers,
@@ -266,7 +281,15 @@ class KaldiDataRandomQueue(_SegmentQueue):
                 max_len,
                 seed,
             )
-        super().__init__(info, sampler, num_parallel, max_qsize, start_step, reading)
+        super().__init__(
+            info,
+            sampler,
+            num_parallel,
+            max_qsize,
+            start_step,
+            max_bad_segments,
+            ReadingOptions(seed, waveforms, masks),
+        )
         self.num_speakers_left_out = sampler.num_speakers_left_out
         self.num_utterances_left_out = sampler.num_utterances_left_out
         if self.num_speakers_left_out or self.num_utterances_left_out:
@@ -330,12 +353,17 @@ class KaldiDataSeqQueue(_SegmentQueue):
         info = info or load_speaker_info(
             data_dir, spklist, raw_features, waveforms is not None
         )
-        reading = ReadingOptions(seed, waveforms)
         with _naming(data_dir):
             sampler = SequentialSampler(
                 info.num_frames, info.label, batch_size, min_len, max_len, shuffle, seed
             )
-        super().__init__(info, sampler, num_parallel, max_qsize, reading=reading)
+        super().__init__(
+            info,
+            sampler,
+            num_parallel,
+            max_qsize,
+            reading=ReadingOptions(seed, waveforms),
+        )
         self._num_batches = sampler.num_batches
         self.data_dir = data_dir
         self.shortest = sampler.shortest

@@ -13,8 +13,7 @@ import traceback
 from multiprocessing.connection import Connection
 
 from dataset.batch_reader import BatchReader
-from dataset.errors import InputError
-from dataset.segments import Task
+from dataset.segments import Fault, Task
 from dataset.shared_ring import RingShape, SharedRing
 
 # Seconds between two looks at whether the training process still lives.
@@ -22,9 +21,10 @@ _LOOK = 0.5
 
 
 def serve(connection: Connection, ring: SharedRing, index: int) -> None:
-    """Reads tasks until the other end is closed; answers each with (step, error).
+    """Reads tasks until the other end is closed; answers each.
 
-    The options of the reading come before the tasks.
+    The options of the reading come before the tasks. An answer is the step and the
+    segments that cannot be used, or an exception.
     """
     reader, parent = BatchReader(connection.recv()), os.getppid()
     while True:
@@ -33,24 +33,17 @@ def serve(connection: Connection, ring: SharedRing, index: int) -> None:
             if os.getppid() != parent:
                 return
         task = connection.recv()
-        error = _read(task, reader, ring, index)
-        connection.send((task.step, error))
+        connection.send((task.step, _read(task, reader, ring, index)))
 
 
 def _read(
     task: Task, reader: BatchReader, ring: SharedRing, index: int
-) -> Exception | None:
+) -> list[Fault] | Exception:
     batch = ring.batch(task.step, task.shape)
     try:
-        for i in range(len(task.segments)):
-            ring.progress[index] = i + 1
-            reader.read(task, i, batch[i])
-    except InputError as error:
-        return error
+        return reader.read(task, batch, ring.progress[index : index + 1])
     except Exception:
         return RuntimeError(f"in a data worker:\n{traceback.format_exc()}")
-    ring.progress[index] = 0
-    return None
 
 
 def main() -> None:

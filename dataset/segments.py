@@ -46,6 +46,14 @@ class Task(NamedTuple):
         return len(self.segments), self.length, self.dim
 
 
+class Fault(NamedTuple):
+    """Why a segment of a batch cannot be used."""
+
+    row: int
+    utterance: str
+    error: str
+
+
 def read_segment(
     reader: FeatureReader, segment: Segment, length: int, dim: int
 ) -> np.ndarray:
@@ -72,8 +80,8 @@ def read_segment(
         ) from None
     if frames.shape[1] != dim:
         raise InputError(
-            f"utterance {utterance}: expected features of dimension {dim} as in the "
-            f"first utterance of feats.scp, got {frames.shape[1]} in {rxfilename}"
+            f"utterance {utterance}: expected features of dimension {dim}, as the "
+            f"others have, got {frames.shape[1]} in {rxfilename}"
         )
     if not np.isfinite(frames).all():
         row = int(np.argmin(np.isfinite(frames).all(axis=1)))

@@ -91,6 +91,11 @@ class SpeakerInfo:
             speeds=tuple(speeds),
         )
 
+    @property
+    def num_stored_frames(self) -> np.ndarray:
+        """int64 [utterances]; those that are not voiced, too."""
+        return self.vad.num_frames if self.vad else self.num_frames
+
 
 def load_speaker_info(
     data_dir: str,

@@ -69,13 +69,18 @@ class CheckUp:
     def blame(self, error: Exception) -> None:
         """Adds a fault, unless another one has told of it already."""
         text = str(error)
-        if not any(text in fault for fault in self.faults):
+        subject = text.partition(": ")[0] + ": "
+        known = subject if subject.startswith("utterance ") else text
+        if not any(known in fault for fault in self.faults):
             self.faults.append(text)
 
-    def read(self, folder: str, spklist: str) -> tuple[Lists, str]:
+    def read(
+        self, folder: str, spklist: str, training: bool = True
+    ) -> tuple[Lists, str]:
         """Reads the tables, and segments from across the archives."""
         info = None
         raw = self.params is not None and self.params.raw_features
+        tolerance = self.params.max_bad_segments if self.params and training else 0.0
         try:
             info = load_speaker_info(folder, spklist, raw)
             utterances, rxfilenames = info.utterance, info.rxfilename
@@ -89,18 +94,13 @@ class CheckUp:
         sample = archive_check.read_sample(
             utterances,
             rxfilenames,
-            info.num_frames if info else None,
+            info.num_stored_frames if info else None,
             archive_check.choose_rows(archives, len(rxfilenames), _NUM_SEGMENTS, seed),
             self.params.max_segment_len if self.params else _LENGTH,
             seed,
             _SAMPLE_SECONDS,
         )
-        told = sample.faults[:_NUM_NAMED]
-        self.faults += told
-        if more := sample.num_bad - len(told):
-            self.faults.append(
-                f"{folder}: {more} more of the segments that were read cannot be used"
-            )
+        self._judge(folder, sample, tolerance)
         text = (
             f"{folder}: {len(archives.last_row)} archives, "
             f"{loader_check.readable(archives.num_bytes)}, {sample.dim} features a "
@@ -108,6 +108,28 @@ class CheckUp:
             f"{sample.num_bad} cannot be used\n"
         )
         return Lists(folder, spklist, info, sample.dim, archives.num_bytes), text
+
+    def _judge(self, folder: str, sample: archive_check.Sample, share: float) -> None:
+        """Bad segments are faults, unless the training may replace so many."""
+        told = sample.faults[:_NUM_NAMED]
+        if more := sample.num_bad - len(told):
+            told.append(
+                f"{folder}: {more} more of the segments that were read cannot be used"
+            )
+        if not share or not sample.num_bad:
+            self.faults += told
+        elif sample.num_bad <= share * sample.num_read:
+            self.advice += told
+            self.advice.append(
+                f"{sample.num_bad} of {sample.num_read} segments read from {folder} "
+                f"would be replaced (max_bad_segments = {share:g})"
+            )
+        else:
+            self.faults += told
+            self.faults.append(
+                f"{sample.num_bad} of {sample.num_read} segments read from {folder} "
+                f"cannot be used, more than max_bad_segments = {share:g} allows"
+            )
 
     def speakers(self, train: Lists) -> str:
         """What the sampler leaves out, and whether it finds enough speakers."""

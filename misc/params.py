@@ -234,12 +234,26 @@ class Params(AugmentationKeys):
     num_valid_segments_per_speaker: int = key(
         "segments of each", used_if=_END_TO_END, low=2
     )
+    sample_by: str = key(
+        "how often speakers and utterances come: speaker, all speakers, and all "
+        "utterances of one, alike; duration, in proportion to their frames",
+        "speaker",
+        choices=("speaker", "duration"),
+    )
     num_speakers_per_batch: int = key("speakers in a batch", low=1)
     num_segments_per_speaker: int = key("segments of each", 1, low=1)
     min_segment_len: int = key("frames of the shortest", low=1)
     max_segment_len: int = key("frames of the longest", low=1)
     num_parallel_datasets: int = key("reader processes; 0: none", 2, low=0)
     max_queue_size: int = key("batches read ahead", 10, low=1)
+    max_bad_segments: float = key(
+        "the share of training segments that may be missing, cut short, NaN or of "
+        "another dimension: they are replaced, told of and counted; 0: the first one "
+        "ends the training",
+        0.0,
+        low=0,
+        high=0.5,
+    )
     valid_max_iterations: int = key("batches of a validation, at most", 1000, low=1)
 
     # Fine-tuning

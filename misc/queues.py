@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.speaker_info import SpeakerInfo, load_speaker_info
 from misc import augmentation
@@ -55,6 +57,8 @@ def training_queue(
         raw_features=params.raw_features,
         waveforms=augmentation.augmented_waveforms(params, info),
         masks=augmentation.masks(params),
+        sample_by=params.sample_by,
+        max_bad_segments=params.max_bad_segments,
         info=info,
     )
 
@@ -64,11 +68,14 @@ def validation_queue(
 ) -> KaldiDataSeqQueue:
     """Each utterance of the validation set once; arguments as for `training_queue`.
 
+    It is read through here, so that no training ends at its first validation. No
+    segment of it may be bad: its figures would not be those of the whole set.
+
     Raises:
         InputError: the data cannot be used, or not with these options.
     """
     waveforms = augmentation.plain_waveforms(params)
-    return KaldiDataSeqQueue(
+    queue = KaldiDataSeqQueue(
         data_dir,
         spklist,
         # Of stored features it is too short a pass to pay for processes.
@@ -81,3 +88,7 @@ def validation_queue(
         waveforms=waveforms,
         info=info,
     )
+    for _ in itertools.islice(queue, params.valid_max_iterations):
+        pass
+    queue.stop()
+    return queue

@@ -240,16 +240,36 @@ def test_wrong_tables_are_refused(tmp_path, name, old, new, words):
     assert len(faults) == 1
 
 
-def test_recording_gone_or_cut_is_told_of_at_its_batch(tmp_path):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_recording_gone_or_cut_is_told_of_at_its_batch(tmp_path, workers):
     data = write_data(tmp_path, num_speakers=2)
-    write_sound(tmp_path / "s1_0.wav", make_speech(0.5, 1))
+    sequential = SEQUENTIAL | {"batch_size": 3}
+    queue, other, tolerant = (
+        KaldiDataSeqQueue(*data, workers, waveforms=PLAIN, **sequential),
+        KaldiDataSeqQueue(*data, workers, waveforms=PLAIN, **sequential),
+        KaldiDataRandomQueue(
+            *data,
+            workers,
+            waveforms=PLAIN,
+            max_bad_segments=0.1,
+            num_speakers=2,
+            min_len=20,
+            max_len=40,
+        ),
+    )
     (tmp_path / "s0_1.flac").unlink()
-    for workers in (0, 1):
-        queue = KaldiDataSeqQueue(
-            *data, num_parallel=workers, waveforms=PLAIN, batch_size=3, min_len=20
-        )
-        with pytest.raises(InputError, match=r"utterance s0_1 .*No such file"), queue:
-            queue.fetch()
+    with pytest.raises(InputError, match=r"utterance s0_1 .*No such file"), queue:
+        queue.fetch()
     (tmp_path / "s0_1.flac").write_bytes((tmp_path / "s0_0.wav").read_bytes())
-    with pytest.raises(InputError, match="utterance s0_1 .*VAD decisions"):
-        list(KaldiDataSeqQueue(*data, 0, waveforms=PLAIN, batch_size=3, min_len=20))
+    with pytest.raises(InputError, match="utterance s0_1 .*VAD decisions"), other:
+        other.fetch()
+    with tolerant:
+        take(tolerant, 10)
+        assert tolerant.bad.num_bad > 0
+
+
+def test_a_look_at_the_recordings_before_the_start(tmp_path):
+    data = write_data(tmp_path, num_speakers=2)
+    (tmp_path / "s0_1.flac").unlink()
+    with pytest.raises(InputError, match=r"utterance s0_1 .*No such file"):
+        KaldiDataSeqQueue(*data, waveforms=PLAIN, **SEQUENTIAL)
