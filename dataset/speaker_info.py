@@ -92,6 +92,11 @@ class SpeakerInfo:
         )
 
     @property
+    def num_listed_speakers(self) -> int:
+        """The lines of the spklist."""
+        return self.num_speakers // (len(self.speeds) + 1)
+
+    @property
     def num_stored_frames(self) -> np.ndarray:
         """int64 [utterances]; those that are not voiced, too."""
         return self.vad.num_frames if self.vad else self.num_frames

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 
 import numpy as np
 
 from dataset.archive_check import Sample, judge
 from dataset.errors import InputError
+from dataset.sound_reader import seekable_file
 from dataset.speaker_info import SpeakerInfo
 from dataset.waveform_reader import WaveformOptions, WaveformReader
 
 _FEW = 100
 _FEW_SECONDS = 2.0
+
+_NUM_SIZES = 1000
 
 _NAMED = 3
 """Recordings that cannot be used which are told of one by one."""
@@ -70,3 +74,12 @@ def read_recordings(
             faults.append(str(error))
     dim = waveforms.dim if len(faults) < num_read else 0
     return Sample(len(rows), num_read, dim, len(faults), faults[:_NAMED])
+
+
+def recording_bytes(info: SpeakerInfo, seed: int) -> int:
+    """About how many bytes the recordings take, by the files of some of them."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(len(info.utterance), size=_NUM_SIZES).tolist()
+    files = [seekable_file(info.rxfilename[row]) for row in rows]
+    sizes = [os.path.getsize(f) for f in files if f and os.path.isfile(f)]
+    return sum(sizes) * len(info.utterance) // _NUM_SIZES
