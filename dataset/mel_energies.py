@@ -18,8 +18,8 @@ from dataset import mixed_radix_fft, split_radix_fft
 from dataset.errors import InputError
 from dataset.float32_product import float32_dot
 from dataset.options import option
+from dataset.resampling import resample
 from dataset.split_radix_fft import c_float_function
-from dataset.wav import resample
 
 ENERGY_FLOOR = np.finfo(np.float32).eps
 """What energies are raised to before the logarithm."""
@@ -95,6 +95,19 @@ def num_frames(num_samples: int, options: FrameOptions) -> int:
     if not options.snip_edges:
         return (num_samples + shift // 2) // shift
     return 0 if num_samples < size else 1 + (num_samples - size) // shift
+
+
+def frame_span(first: int, count: int, options: FrameOptions) -> tuple[int, int]:
+    """The samples that frames `first` to `first + count` are cut from, as [begin, end).
+
+    Without `snip_edges` they may reach past both ends of the waveform, which is
+    reflected there.
+    """
+    size, shift = options.window_size, options.window_shift
+    begin = first * shift
+    if not options.snip_edges:
+        begin -= size // 2 - shift // 2
+    return begin, begin + (count - 1) * shift + size
 
 
 def mel_energies(
@@ -175,10 +188,11 @@ def _cut_frames(waveform: np.ndarray, options: FrameOptions) -> np.ndarray:
     if not count:
         return np.empty((0, size))
     if not options.snip_edges:
-        before = size // 2 - shift // 2
-        after = max(0, (count - 1) * shift + size - before - len(waveform))
+        begin, end = frame_span(0, count, options)
         waveform = np.pad(
-            waveform[max(0, -before) :], (max(0, before), after), "symmetric"
+            waveform[max(0, begin) :],
+            (max(0, -begin), max(0, end - len(waveform))),
+            "symmetric",
         )
     return sliding_window_view(waveform, size)[::shift][:count]
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import array
+import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from dataset.errors import InputError
+from dataset.segments import UNCHANGED, Segment
+from dataset.sound_reader import Sound
 from dataset.vad_table import VadTable
 
 T = TypeVar("T")
@@ -39,19 +43,71 @@ class TextColumn:
 class SpeakerInfo:
     """A data directory and the classes of its speakers.
 
-    The columns have one entry per utterance, in the order of feats.scp.
+    The columns have one entry per utterance, in the order of feats.scp (of waveforms,
+    that of wav.scp or segments). With speeds, `num_frames` and `label` go on with those
+    of the copies at the first speed, then at the second, ...
     """
 
-    num_speakers: int  # classes: the lines of the spklist, present or not
+    num_speakers: int  # classes: the lines of the spklist, present or not; and copies
     utterance: TextColumn
     rxfilename: TextColumn  # e.g. 'raw.1.ark:23'
-    num_frames: np.ndarray  # int64; of raw features the voiced ones, maybe none
+    num_frames: np.ndarray  # int64; with `vad` the voiced ones, maybe none
     label: np.ndarray  # int32, index of the speaker in the spklist
-    vad: VadTable | None = None  # if the features are raw
+    vad: VadTable | None = None  # if the features are raw, or to be made of waveforms
+    times: np.ndarray | None = None  # float64 [utterances, 2], s; if there are segments
+    speeds: tuple[Fraction, ...] = ()
+
+    def segment(self, row: int, start: int) -> Segment:
+        """The segment of a row that begins at a frame."""
+        copy, row = divmod(row, len(self.utterance))
+        utterance, rxfilename, times = self.sound(row)
+        vad = None if self.vad is None else self.vad[row]
+        speed = self.speeds[copy - 1] if copy else UNCHANGED
+        return Segment(utterance, rxfilename, start, vad, times, speed)
+
+    def sound(self, row: int) -> Sound:
+        """The recording, or the part of one, that an utterance is."""
+        times = None if self.times is None else tuple(self.times[row].tolist())
+        return Sound(self.utterance[row], self.rxfilename[row], times)
+
+    def with_copies(self, speeds: Sequence[Fraction]) -> SpeakerInfo:
+        """The utterances and their copies at other speeds, which are new speakers.
+
+        The copy of speaker n at speed number k (from 1) is speaker n + k times the
+        number of speakers.
+        """
+        if self.vad is None:
+            raise ValueError("there are copies only of waveforms, which have a VAD")
+        voiced = [self.vad.num_voiced_at(speed) for speed in speeds]
+        labels = [
+            self.label + np.int32(copy * self.num_speakers)
+            for copy in range(len(speeds) + 1)
+        ]
+        return dataclasses.replace(
+            self,
+            num_speakers=self.num_speakers * (len(speeds) + 1),
+            num_frames=np.concatenate([self.num_frames, *voiced]),
+            label=np.concatenate(labels),
+            speeds=tuple(speeds),
+        )
+
+    @property
+    def num_listed_speakers(self) -> int:
+        """The lines of the spklist."""
+        return self.num_speakers // (len(self.speeds) + 1)
+
+    @property
+    def num_stored_frames(self) -> np.ndarray:
+        """int64 [utterances]; those that are not voiced, too."""
+        return self.vad.num_frames if self.vad else self.num_frames
 
 
 def load_speaker_info(
-    data_dir: str, spklist: str, raw_features: bool = False
+    data_dir: str,
+    spklist: str,
+    raw_features: bool = False,
+    waveforms: bool = False,
+    speeds: Sequence[Fraction] = (),
 ) -> SpeakerInfo:
     """Reads feats.scp, utt2num_frames and spk2utt of a data directory.
 
@@ -59,34 +115,58 @@ def load_speaker_info(
         data_dir: the directory.
         spklist: file of lines `speaker index`; the indices are 0 .. n-1.
         raw_features: read vad.scp, too, and all that it points to.
+        waveforms: the same; and in place of feats.scp read wav.scp, and segments if
+            there is one.
+        speeds: of waveforms, add copies at these speeds.
 
     Raises:
         InputError: a file is missing or malformed, a speaker is not in the spklist, or
             the files do not speak of the same utterances and frames.
     """
     classes = _read_spklist(spklist)
-    feats_path = os.path.join(data_dir, "feats.scp")
-    index: dict[str, int] = {}
-    rxfilename = TextColumn(_fill_index(feats_path, index))
+    index, times = _Index(data_dir, waveforms), array.array("d")
+    rxfilename = TextColumn(_fill_index(index, times))
     if not index:
-        raise InputError(f"{feats_path} is empty")
+        raise InputError(f"{index.path} is empty")
     num_frames = _read_num_frames(os.path.join(data_dir, "utt2num_frames"), index)
     label = _read_labels(os.path.join(data_dir, "spk2utt"), index, classes)
     vad = None
-    if raw_features:
+    if raw_features or waveforms:
         vad = _read_vad(os.path.join(data_dir, "vad.scp"), index, num_frames)
         num_frames = vad.num_voiced
-    utterance = TextColumn(index)
-    return SpeakerInfo(len(classes), utterance, rxfilename, num_frames, label, vad)
+    info = SpeakerInfo(
+        len(classes),
+        TextColumn(index),
+        rxfilename,
+        num_frames,
+        label,
+        vad,
+        np.array(times).reshape(-1, 2) if times else None,
+    )
+    return info.with_copies(speeds) if speeds else info
+
+
+def read_recordings(data_dir: str) -> list[Sound]:
+    """What wav.scp of a data directory has, or segments if there is one.
+
+    Raises:
+        InputError: a file is missing or malformed.
+    """
+    index, times = _Index(data_dir, waveforms=True), array.array("d")
+    rxfilenames = list(_fill_index(index, times))
+    pairs = [(start, end) for start, end in zip(times[::2], times[1::2], strict=True)]
+    if not pairs:
+        return list(map(Sound, index, rxfilenames))
+    return list(map(Sound, index, rxfilenames, pairs))
 
 
 def table_faults(
-    data_dir: str, spklist: str, raw_features: bool = False
+    data_dir: str, spklist: str, raw_features: bool = False, waveforms: bool = False
 ) -> tuple[list[str], TextColumn, TextColumn]:
     """Why `load_speaker_info` refuses a directory: each table's fault, not the first.
 
     Returns:
-        The faults; utterances and rxfilenames of feats.scp, as far as it can be read.
+        The faults; utterances and rxfilenames, as far as they can be read.
     """
     faults: list[str] = []
 
@@ -98,20 +178,19 @@ def table_faults(
             return None
 
     classes = attempt(_read_spklist, spklist)
-    feats, lengths, speakers = (
-        os.path.join(data_dir, name)
-        for name in ("feats.scp", "utt2num_frames", "spk2utt")
+    lengths, speakers = (
+        os.path.join(data_dir, name) for name in ("utt2num_frames", "spk2utt")
     )
-    index: dict[str, int] = {}
+    index = _Index(data_dir, waveforms)
     rxfilenames: list[str] = []
     known = len(faults)
-    attempt(rxfilenames.extend, _fill_index(feats, index))
+    attempt(rxfilenames.extend, _fill_index(index, array.array("d")))
     if not index and len(faults) == known:
-        faults.append(f"{feats} is empty")
+        faults.append(f"{index.path} is empty")
     whole = len(faults) == known  # else what is missing from it means nothing
     if whole:
         num_frames = attempt(_read_num_frames, lengths, index)
-        if raw_features and num_frames is not None:
+        if (raw_features or waveforms) and num_frames is not None:
             attempt(_read_vad, os.path.join(data_dir, "vad.scp"), index, num_frames)
     else:
         attempt(list, _read_pairs(lengths))
@@ -160,11 +239,55 @@ def _read_spklist(path: str) -> dict[str, int]:
     return classes
 
 
-def _fill_index(path: str, index: dict[str, int]) -> Iterator[str]:
-    """Yields the second column; meanwhile the index gets the row of each key."""
+class _Index(dict[str, int]):
+    """Utterance -> row, and the table that the rows are in."""
+
+    def __init__(self, data_dir: str, waveforms: bool) -> None:
+        super().__init__()
+        self.table = "wav.scp" if waveforms else "feats.scp"
+        self.recordings = os.path.join(data_dir, self.table)
+        segments = os.path.join(data_dir, "segments")
+        self.has_segments = waveforms and os.path.exists(segments)
+        if self.has_segments:
+            self.table = "segments"
+        self.path = segments if self.has_segments else self.recordings
+
+
+def _fill_index(index: _Index, times: array.array[float]) -> Iterator[str]:
+    """Yields the rxfilename of each row; meanwhile the index gets the rows.
+
+    Args:
+        times: gets the start and the end of each row, if there are segments.
+    """
+    if not index.has_segments:
+        yield from fill_rows(index.path, index)
+        return
+    rows: dict[str, int] = {}
+    recordings = TextColumn(fill_rows(index.recordings, rows, "recording"))
+    for text in fill_rows(index.path, index):
+        recording, *numbers = text.split()
+        try:
+            start, end = map(float, numbers)
+        except ValueError:
+            start, end = 0.0, 0.0
+        if not 0 <= start < (np.inf if end == -1 else end):
+            _refuse_line(index.path, text, "a recording, its start and end in seconds")
+        if recording not in rows:
+            raise InputError(
+                f"{index.path}: recording {recording} is not in {index.recordings}; "
+                "mend the data directory (fix_data_dir.sh)"
+            )
+        times.extend((start, end))
+        yield recordings[rows[recording]]
+
+
+def fill_rows(
+    path: str, index: dict[str, int], what: str = "utterance"
+) -> Iterator[str]:
+    """Yields the second column of a table; meanwhile the index gets each key's row."""
     for row, (key, value) in enumerate(_read_pairs(path)):
         if index.setdefault(key, row) != row:
-            raise InputError(f"{path}: utterance {key} is there twice")
+            raise InputError(f"{path}: {what} {key} is there twice")
         yield value
 
 
@@ -187,7 +310,7 @@ def _row_finder(index: dict[str, int]) -> Callable[[str], int | None]:
     return find
 
 
-def _read_num_frames(path: str, index: dict[str, int]) -> np.ndarray:
+def _read_num_frames(path: str, index: _Index) -> np.ndarray:
     num_frames = array.array("q", bytes(8 * len(index)))
     find = _row_finder(index)
     for utterance, text in _read_pairs(path):
@@ -203,9 +326,7 @@ def _read_num_frames(path: str, index: dict[str, int]) -> np.ndarray:
     return column
 
 
-def _read_labels(
-    path: str, index: dict[str, int], classes: dict[str, int]
-) -> np.ndarray:
+def _read_labels(path: str, index: _Index, classes: dict[str, int]) -> np.ndarray:
     labels = array.array("i", [-1]) * len(index)
     unknown, missing = [], []
     find = _row_finder(index)
@@ -227,13 +348,13 @@ def _read_labels(
             f"{len(unknown)} speakers of {path} are not in the spklist: "
             f"{_some(unknown)}; make the spklist from all training speakers"
         )
-    _refuse_missing(missing, path, "feats.scp")
+    _refuse_missing(missing, path, index.table)
     column = np.array(labels, np.int32)
     _check_complete(column >= 0, index, path)
     return column
 
 
-def _read_vad(path: str, index: dict[str, int], num_frames: np.ndarray) -> VadTable:
+def _read_vad(path: str, index: _Index, num_frames: np.ndarray) -> VadTable:
     if not os.path.exists(path):
         raise InputError(
             f"{path} is missing: raw features need the decisions which frames are "
@@ -268,11 +389,11 @@ def _vad_entries(path: str, index: dict[str, int]) -> Iterator[tuple[int, str, s
         yield row, utterance, rxfilename
 
 
-def _check_complete(found: np.ndarray, index: dict[str, int], path: str) -> None:
+def _check_complete(found: np.ndarray, index: _Index, path: str) -> None:
     if found.all():
         return
     missing = [name for name, row in index.items() if not found[row]]
-    _refuse_missing(missing, "feats.scp", path)
+    _refuse_missing(missing, index.table, path)
 
 
 def _refuse_missing(missing: list[str], where: str, absent_from: str) -> None:

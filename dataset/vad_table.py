@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,17 @@ class Vad(NamedTuple):
         """The numbers of the voiced frames, int64, ascending."""
         bits = np.frombuffer(self.bits, np.uint8)
         return np.flatnonzero(np.unpackbits(bits, count=self.num_frames))
+
+    def at_speed(self, speed: Fraction) -> Vad:
+        """The decisions for the utterance played `speed` times as fast.
+
+        A frame is voiced if the frame that was in its middle's place is.
+        """
+        if speed == 1:
+            return self
+        frames = _sources(self.num_frames, speed)
+        bits = np.unpackbits(np.frombuffer(self.bits, np.uint8))[frames]
+        return Vad(len(frames), np.packbits(bits).tobytes())
 
 
 class VadTable:
@@ -80,6 +92,27 @@ class VadTable:
         num_frames, begin = int(self.num_frames[row]), int(self._begin[row])
         return Vad(num_frames, bytes(self._bits[begin : begin - -num_frames // 8]))
 
+    def num_voiced_at(self, speed: Fraction) -> np.ndarray:
+        """How many frames of each are voiced `at_speed`: int64 [utterances]."""
+        longest = 8 * -(-int(self.num_frames.max(initial=0)) // 8)
+        sources = _sources(longest, speed)
+        repeats = np.bincount(sources, minlength=longest).astype(np.uint8)
+        counts = np.zeros(len(self.num_frames), np.int64)
+        rows = np.flatnonzero(self.num_frames > 0)
+        rows = rows[np.argsort(self._begin[rows], kind="stable")]
+        for start in range(0, len(rows), _BLOCK):
+            block = rows[start : start + _BLOCK]
+            begins = self._begin[block]
+            num_bits = 8 * -(-self.num_frames[block] // 8)
+            end = begins[-1] + num_bits[-1] // 8
+            bits = np.frombuffer(self._bits, np.uint8)[begins[0] : end]
+            voiced = np.unpackbits(bits)
+            voiced *= np.concatenate([repeats[:count] for count in num_bits.tolist()])
+            counts[block] = np.add.reduceat(
+                voiced, 8 * (begins - begins[0]), dtype=np.int64
+            )
+        return counts
+
     def _add(
         self, rows: list[int], lengths: list[int], vectors: list[bytes | memoryview]
     ) -> None:
@@ -94,6 +127,17 @@ class VadTable:
         self.num_voiced[rows] = counts[ends] - counts[begins]
         self._begin[rows] = len(self._bits) + begins
         self._bits += bits.tobytes()
+
+
+def _sources(num_frames: int, speed: Fraction) -> np.ndarray:
+    """For each frame of a faster utterance the frame that was in its middle's place.
+
+    As many as have one, which is the number of frames over the speed, rounded.
+    """
+    # The middle of frame j is at (j + 1/2) speed of the frames before.
+    faster, base = speed.numerator, 2 * speed.denominator
+    count = -(-(base * num_frames - faster) // (2 * faster))
+    return (faster * (2 * np.arange(count) + 1)) // base
 
 
 def _vectors(

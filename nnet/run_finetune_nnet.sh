@@ -29,8 +29,8 @@ valid_spklist=$5
 pretrain=$6
 nnetdir=$7
 
-for file in "$config" "$train/feats.scp" "$train/utt2num_frames" "$train_spklist" \
-  "$valid/feats.scp" "$valid/utt2num_frames" "$valid_spklist" "$pretrain/nnet/checkpoint"; do
+for file in "$config" "$train/utt2num_frames" "$train_spklist" \
+  "$valid/utt2num_frames" "$valid_spklist" "$pretrain/nnet/checkpoint"; do
   [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
 done
 

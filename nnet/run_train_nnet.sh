@@ -26,8 +26,8 @@ valid=$4
 valid_spklist=$5
 nnetdir=$6
 
-for file in "$config" "$train/feats.scp" "$train/utt2num_frames" "$train_spklist" \
-  "$valid/feats.scp" "$valid/utt2num_frames" "$valid_spklist"; do
+for file in "$config" "$train/utt2num_frames" "$train_spklist" \
+  "$valid/utt2num_frames" "$valid_spklist"; do
   [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
 done
 

@@ -194,3 +194,26 @@ def test_other_features_for_validation(home):
     toy.write_data_dir(home / "odd", num_utts=1, dim=4)
     output = doctor(home, "--no-net", status=1, lists=["train", "odd"])
     assert "train has 5-dimensional features, odd has 4" in output
+
+
+def test_bad_segments_that_may_be_replaced_are_advice(home):
+    rewrite(home, "s3-u2", np.full((70, 5), np.nan, np.float32))
+    share = ("--no-net", "--set", "max_bad_segments=0.05")
+    output = doctor(home, *share, lists=["train"])
+    advice = output.partition("Advice:")[2]
+    assert "utterance s3-u2: frame" in advice
+    assert "1 of 24 segments read from train would be replaced" in advice
+    rewrite(home, "s4-u2", np.zeros((70, 4), np.float32))
+    output = doctor(home, *share, status=1, lists=["train"])
+    assert "2 of 24 segments read from train cannot be used, more than" in output
+    output = doctor(home, "--no-net", status=1, lists=["train"])
+    faults = output.partition("The training cannot run:")[2]
+    assert faults.count("utterance s3-u2: ") == 1
+
+
+def test_a_bad_segment_for_validation_is_a_fault(home):
+    ark = home / "valid/feats.ark"
+    with open(ark, "r+b") as stream:
+        stream.truncate(ark.stat().st_size - 10)
+    output = doctor(home, "--no-net", "--set", "max_bad_segments=0.5", status=1)
+    assert output.partition("The training cannot run:")[2].count("s5-u1: ") == 1
