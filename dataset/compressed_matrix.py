@@ -136,7 +136,7 @@ def _percentiles_of(header: Header, body: np.ndarray) -> np.ndarray:
 def _look_up(
     tables: np.ndarray, header: Header, body: np.ndarray, start: int, out: np.ndarray
 ) -> None:
-    """Writes rows from `start` on to `out`, by the value of each byte in each column."""
+    """Rows from `start` on into `out`, by the value of each byte in each column."""
     rows, cols = header.rows, header.cols
     # uint16 is enough, and twice as fast as wider types, up to 256 columns.
     index_type = np.uint16 if cols <= 256 else np.int64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -52,6 +53,40 @@ class Fault(NamedTuple):
     row: int
     utterance: str
     error: str
+
+
+def read_together(
+    reader: FeatureReader, task: Task, out: np.ndarray, at: Callable[[int], None]
+) -> bool:
+    """Reads a batch of stored features in one go, if all is as it should be.
+
+    Of raw features, and where something is wrong, each segment has to be read by
+    itself; then this only has the system fetch what will be needed.
+
+    Args:
+        out: float32 [segments, frames, dim], to be filled.
+        at: called with the number of the segment before its file is looked at.
+    """
+    wanted = (_stored_frames(segment, task.length) for segment in task.segments)
+    reader.expect(wanted, at)
+    if any(segment.vad for segment in task.segments):
+        return False
+    names = [segment.rxfilename for segment in task.segments]
+    starts = [segment.start for segment in task.segments]
+    try:
+        reader.read_many(names, starts, out, at)
+    except (InputError, OSError):
+        return False
+    return bool(np.isfinite(out).all())
+
+
+def _stored_frames(segment: Segment, length: int) -> tuple[str, int, int]:
+    """Where, from which frame on, and how many are read."""
+    _, rxfilename, start, vad = segment[:4]
+    if not vad:
+        return rxfilename, start, length
+    voiced = locate_voiced(vad, start, length)
+    return rxfilename, voiced.first, voiced.num_raw
 
 
 def read_segment(
