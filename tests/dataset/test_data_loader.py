@@ -442,7 +442,7 @@ def test_archive_cut_short_while_it_is_read_names_the_utterance(tmp_path):
 
 def test_unexpected_error_in_a_worker_has_its_traceback(data):
     with KaldiDataRandomQueue(**data, **RANDOM) as queue:
-        queue._source.submit(worker_pool.Task(11, [("no", "segment")], 20, 4))
+        queue._source.submit(worker_pool.Task(11, [("no", "segment", "")], 20, 4))
         with pytest.raises(RuntimeError, match="in a data worker:\nTraceback"):
             queue._source.take(11)
 
