@@ -8,7 +8,7 @@ import os
 import resource
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,8 @@ _MAX_MAPS = 512
 _MAX_PLACES = 1 << 16
 """Places that are remembered, at about 500 bytes each."""
 
-_TOGETHER = 16
-"""Matrices that are decoded at a time: their tables of values fit into the L2 cache."""
+_TOGETHER = 8
+"""Matrices that are decoded at a time: a quarter of a megabyte of tables of values."""
 
 _BEGINNING = 1 << 15
 """Bytes of a matrix that are fetched while its size is not known: 1000 frames of 30."""
@@ -169,7 +169,8 @@ class FeatureReader:
         if not self._disk.is_reading():
             return
         wanted = list(wanted)
-        for archive, offset in self._beginnings(name for name, _, _ in wanted):
+        beginnings = list(self._beginnings(name for name, _, _ in wanted))
+        for archive, offset in sorted(beginnings, key=_by_place):
             fetch(archive, offset, _BEGINNING)
         places = []
         for number, (name, start, length) in enumerate(wanted):
@@ -177,24 +178,18 @@ class FeatureReader:
             with contextlib.suppress(InputError, OSError):
                 matrix, first, stop, _ = self._find(name, start, length)
                 if isinstance(matrix, StoredMatrix):
-                    places.append((matrix, first, stop))
-        places.sort(key=lambda place: (id(place[0].map), place[0].position))
-        for matrix, first, stop in places:
+                    places.append((matrix.map, matrix.position, matrix, first, stop))
+        for _, _, matrix, first, stop in sorted(places, key=_by_place):
             matrix.fetch(first, stop)
 
     def _beginnings(
         self, rxfilenames: Iterable[str]
     ) -> Iterator[tuple[mmap.mmap, int]]:
-        """Where matrices begin, archive by archive."""
-        offsets: dict[str, list[int]] = {}
         for rxfilename in rxfilenames:
-            with contextlib.suppress(InputError):
-                path, offset = split_offset(split_range(rxfilename)[0])
-                offsets.setdefault(path, []).append(offset)
-        for path in offsets:
             with contextlib.suppress(InputError, OSError):
-                if (archive := self._archive(path)) is not None:
-                    yield from ((archive, offset) for offset in sorted(offsets[path]))
+                path, offset = split_offset(split_range(rxfilename)[0])
+                if not is_pipe(path) and (archive := self._archive(path)) is not None:
+                    yield archive, offset
 
     def _find(self, rxfilename: str, start: int, length: int | None) -> _Frames:
         """Frames that are there."""
@@ -264,6 +259,10 @@ def _speech_features(
         if isinstance(matrix, StoredMatrix) and cols is None and matrix.cols == dim:
             if isinstance(matrix.kind, Header) and matrix.kind.token == b"CM":
                 yield matrix.kind, matrix.body, start
+
+
+def _by_place(place: tuple[Any, ...]) -> tuple[int, int]:
+    return id(place[0]), place[1]
 
 
 def _stop(start: int, length: int | None, rows: int) -> int:
