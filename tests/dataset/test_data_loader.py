@@ -196,6 +196,23 @@ def test_batches_belong_to_the_caller(data, streams):
         assert same(batches, streams[0][:12])
 
 
+def test_few_kept_batches_are_no_copies_and_their_slots_come_back(data, streams):
+    with KaldiDataRandomQueue(**data, num_parallel=2, max_qsize=1, **RANDOM) as queue:
+        pool = queue._source
+        ring = pool._ring.batch(0, (1, 1, 1)).base
+        kept = take(queue, 8)
+        shared = [np.shares_memory(features, ring) for features, _ in kept]
+        assert shared == [True] * worker_pool.NUM_LENT + [False] * 4
+        del kept[:3]
+        kept += take(queue, 8)
+        shared = [np.shares_memory(features, ring) for features, _ in kept[5:]]
+        assert shared == [True] * 3 + [False] * 5
+        del kept[1]  # one that was lent stays
+    del pool
+    gc.collect()
+    assert same(kept, [streams[0][3], *streams[0][5:16]])
+
+
 def test_many_small_batches_under_way_do_not_block(data):
     options = {"num_speakers": 1, "min_len": 1, "max_len": 2}
     with KaldiDataRandomQueue(**data, max_qsize=3000, **options) as queue:
