@@ -11,6 +11,7 @@ CM archives. Before each measurement the system is told to forget them (posix_fa
 - by place: the same, sorted by archive and place on the disk, as the loader does;
 - in memory: the loader's way without forgetting, and "asking": as if it did not notice.
 
+Then two worker processes of the loader do the same, without and with `block_pool_mb`.
 The ways take turns. A --folder on a network disk tells what that one gives; --mount is
 where benchmarks/slow_disk.py shows the folder as one.
 """
@@ -35,10 +36,12 @@ import numpy as np  # noqa: E402
 
 from dataset import feature_reader  # noqa: E402
 from dataset.compressed_matrix import compress  # noqa: E402
+from dataset.data_loader import KaldiDataRandomQueue  # noqa: E402
 from dataset.feature_reader import FeatureReader  # noqa: E402
 from dataset.segments import Segment, Task, read_together  # noqa: E402
 
-SEGMENTS, LENGTH, DIM, ARCHIVES = 64, 300, 30, 8
+SEGMENTS, LENGTH, DIM, ARCHIVES, SPEAKERS = 64, 300, 30, 8, 1000
+LOADER_SECONDS = 10.0
 WAYS = (
     "system",
     "page by page",
@@ -49,8 +52,13 @@ WAYS = (
 )
 
 
-def write_archives(folder: pathlib.Path, num_bytes: int, frames: int) -> list[str]:
-    """A few matrices again and again; the rxfilename of each."""
+def write_archives(
+    folder: pathlib.Path, seen: pathlib.Path, num_bytes: int, frames: int
+) -> list[str]:
+    """A data directory of a few matrices again and again; the rxfilename of each.
+
+    `seen` is where the folder will be read from.
+    """
     rng = np.random.default_rng(0)
     bodies = [
         b"\0B" + compress(rng.normal(0, 5, (frames, DIM)), method=2) for _ in range(4)
@@ -60,10 +68,21 @@ def write_archives(folder: pathlib.Path, num_bytes: int, frames: int) -> list[st
         with open(folder / f"feats.{number}.ark", "wb") as stream:
             while stream.tell() < num_bytes // ARCHIVES:
                 key = f"utterance-{len(places)} ".encode()
-                places.append(f"{stream.name}:{stream.tell() + len(key)}")
+                places.append(f"{seen}/feats.{number}.ark:{stream.tell() + len(key)}")
                 stream.write(key + bodies[len(places) % len(bodies)])
             stream.flush()
             os.fsync(stream.fileno())
+    tables: dict[str, list[str]] = {
+        "feats.scp": [f"{i} {place}" for i, place in enumerate(places)],
+        "utt2num_frames": [f"{i} {frames}" for i in range(len(places))],
+        "spklist": [f"s{i} {i}" for i in range(SPEAKERS)],
+        "spk2utt": [
+            f"s{i} {' '.join(map(str, range(i, len(places), SPEAKERS)))}"
+            for i in range(SPEAKERS)
+        ],
+    }
+    for table, lines in tables.items():
+        (folder / table).write_text("".join(f"{line}\n" for line in lines))
     return places
 
 
@@ -118,6 +137,34 @@ def read_batches(
     return seconds[-args.batches :]
 
 
+def loader_rates(
+    folder: pathlib.Path, block_pool_mb: int, args: argparse.Namespace
+) -> tuple[float, float]:
+    """Seconds to the first batch, and batches a second afterwards.
+
+    What lies ready by the time of the first batch is not counted.
+    """
+    begun = time.perf_counter()
+    with KaldiDataRandomQueue(
+        str(folder),
+        str(folder / "spklist"),
+        num_parallel=2,
+        num_speakers=SEGMENTS,
+        min_len=LENGTH,
+        max_len=LENGTH,
+        block_pool_mb=block_pool_mb,
+    ) as queue:
+        queue.fetch()
+        start = time.perf_counter() - begun
+        for _ in range(2 * queue.num_ready):
+            queue.fetch()
+        begun, number = time.perf_counter(), 0
+        while number < args.batches or time.perf_counter() < begun + LOADER_SECONDS:
+            queue.fetch()
+            number += 1
+        return start, number / (time.perf_counter() - begun)
+
+
 def bytes_read() -> int:
     """From disks, by this process (0 where the system does not say, as for FUSE)."""
     for line in pathlib.Path("/proc/self/io").read_text().splitlines():
@@ -132,17 +179,18 @@ def main() -> None:
     parser.add_argument("--mount", help="where they are read, as DIR/*/*.ark")
     parser.add_argument("--gigabytes", type=float, default=2.0)
     parser.add_argument("--frames", type=int, default=800, help="of an utterance")
+    parser.add_argument("--pool", type=int, default=256, help="block_pool_mb")
     parser.add_argument("--batches", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     fetched = dict.fromkeys(WAYS, 0)
+    pools: dict[int, list[tuple[float, float]]] = {0: [], args.pool: []}
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
-        folder = pathlib.Path(name)
-        places = write_archives(folder, int(args.gigabytes * 1e9), args.frames)
-        if args.mount:
-            folder = pathlib.Path(args.mount, folder.name)
-            places = [place.replace(name, str(folder)) for place in places]
+        written = pathlib.Path(name)
+        folder = pathlib.Path(args.mount, written.name) if args.mount else written
+        num_bytes = int(args.gigabytes * 1e9)
+        places = write_archives(written, folder, num_bytes, args.frames)
         for seed in range(args.rounds):
             for way in WAYS:
                 if not way.startswith("in memory"):
@@ -150,6 +198,9 @@ def main() -> None:
                 begun = bytes_read()
                 seconds[way] += read_batches(way, places, seed, args)
                 fetched[way] += bytes_read() - begun
+            for pool in pools:
+                forget(folder)
+                pools[pool].append(loader_rates(folder, pool, args))
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for way in WAYS:
         passed, busy = zip(*seconds[way], strict=True)
@@ -159,6 +210,12 @@ def main() -> None:
             f"(mean {1e3 * statistics.mean(passed):7.2f}, "
             f"computing {1e3 * statistics.median(busy):5.2f}), "
             f"{megabytes:6.2f} MB from the disk"
+        )
+    for pool, rates in pools.items():
+        start, rate = (statistics.median(column) for column in zip(*rates, strict=True))
+        print(
+            f"loader, 2 workers, block_pool_mb {pool:4}: {rate:6.1f} batches/s, the "
+            f"first after {start:5.2f} s"
         )
 
 

@@ -182,6 +182,12 @@ class FeatureReader:
         for _, _, matrix, first, stop in sorted(places, key=_by_place):
             matrix.fetch(first, stop)
 
+    def expect_part(self, path: str, start: int, size: int) -> None:
+        """Has the system fetch a part of an archive; tells of no fault."""
+        with contextlib.suppress(InputError, OSError):
+            if (archive := self._archive(path)) is not None:
+                fetch(archive, start, size)
+
     def _beginnings(
         self, rxfilenames: Iterable[str]
     ) -> Iterator[tuple[mmap.mmap, int]]:

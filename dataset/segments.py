@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -35,12 +35,17 @@ class Segment(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A batch to be read: the number of the batch, and frames of one length and dim."""
+    """A batch to be read: the number of the batch, and frames of one length and dim.
+
+    `parts` of archives (path, start and size in bytes) are for later batches: these
+    will draw from them, and the system is to fetch them meanwhile.
+    """
 
     step: int
     segments: list[Segment]
     length: int
     dim: int
+    parts: Sequence[tuple[str, int, int]] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -48,12 +53,12 @@ class Task(NamedTuple):
 
     def __reduce__(self) -> tuple[Callable[..., Task], tuple[Any, ...]]:
         """Pickled by columns: a fifth of the time of 64 named tuples."""
-        step, segments, length, dim = self
-        return _task, (step, tuple(zip(*segments, strict=True)), length, dim)
+        step, segments, *others = self
+        return _task, (step, tuple(zip(*segments, strict=True)), *others)
 
 
-def _task(step: int, columns: tuple[Any, ...], length: int, dim: int) -> Task:
-    return Task(step, list(map(Segment, *columns)), length, dim)
+def _task(step: int, columns: tuple[Any, ...], *others: Any) -> Task:
+    return Task(step, list(map(Segment, *columns)), *others)
 
 
 class Fault(NamedTuple):
@@ -76,6 +81,8 @@ def read_together(
         out: float32 [segments, frames, dim], to be filled.
         at: called with the number of the segment before its file is looked at.
     """
+    for part in task.parts:
+        reader.expect_part(*part)
     wanted = (_stored_frames(segment, task.length) for segment in task.segments)
     reader.expect(wanted, at)
     if any(segment.vad for segment in task.segments):

@@ -17,6 +17,9 @@ _SPARSE = 1 << 15
 """Rows of a `CM` matrix from which on its columns lie so far apart that they are
 fetched one by one."""
 
+_PIECE = 1 << 17
+"""Linux cuts longer requests off at the read-ahead of a disk, which is often this."""
+
 _SINGLE = np.dtype("<f4")
 _PLAIN: dict[bytes, np.dtype] = {b"\0BFM ": _SINGLE, b"\0BDM ": np.dtype("<f8")}
 _SIZES = struct.Struct("<bibi")
@@ -65,9 +68,9 @@ class StoredMatrix(NamedTuple):
 
 def fetch(archive: mmap.mmap, position: int, size: int) -> None:
     """Has the system bring bytes into memory; does not wait for them."""
-    if size > 0 and position < len(archive):
-        start = position - position % mmap.PAGESIZE
-        archive.madvise(mmap.MADV_WILLNEED, start, position + size - start)
+    end = min(position + size, len(archive))
+    for start in range(position - position % mmap.PAGESIZE, end, _PIECE):
+        archive.madvise(mmap.MADV_WILLNEED, start, min(_PIECE, end - start))
 
 
 def parse(archive: mmap.mmap, offset: int) -> StoredMatrix | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import itertools
 import logging
@@ -17,7 +18,7 @@ import time
 import numpy as np
 import pytest
 
-from dataset import archive_check, worker_pool
+from dataset import archive_check, block_sampler, data_loader, worker_pool
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from dataset.features import select_voiced, sliding_cmvn
@@ -157,6 +158,29 @@ def test_stream_is_the_same_for_any_number_of_workers(
         assert same(take(queue, 40), streams[0])
     with KaldiDataSeqQueue(**data, shuffle=True, **size, **SEQUENTIAL) as queue:
         assert same(list(queue), streams[1])
+
+
+def test_pool_of_blocks_is_the_same_for_any_number_of_workers(
+    data, caplog, monkeypatch
+):
+    find = functools.partial(block_sampler.find_blocks, block_bytes=2000)
+    monkeypatch.setattr(data_loader, "find_blocks", find)
+    monkeypatch.setattr(data_loader, "BLOCK_BYTES", 10**6 // 4)
+    drawn = RANDOM | {"num_speakers": 3}
+    options = {**data, **drawn, "block_pool_mb": 1}
+    with caplog.at_level(logging.INFO):
+        expected = take(KaldiDataRandomQueue(**options, num_parallel=0), 40)
+    assert "are drawn from 4 of" in caplog.text
+    with KaldiDataRandomQueue(**options, num_parallel=2) as queue:
+        assert same(take(queue, 40), expected)
+    with KaldiDataRandomQueue(**options, num_parallel=2, start_step=17) as queue:
+        assert same(take(queue, 3), expected[17:20])
+    info = load_speaker_info(**data)
+    everywhere = RandomSampler(info.num_frames, info.label, 8, **drawn)
+    assert any(
+        not np.array_equal(labels, everywhere.plan(step).labels)
+        for step, (_, labels) in enumerate(expected)
+    )
 
 
 def test_random_queue_resumes_at_any_step(data, streams):
