@@ -85,7 +85,7 @@ class WaveformReader:
             raise InputError(
                 f"utterance {segment.utterance} ({segment.rxfilename}): {error}"
             ) from None
-        frames = self._compute(samples, self._rate, self._cut_options, rng)
+        frames = self._compute(samples, self._rate, self._cut_options, rng, exact=False)
         return voiced.normalise(frames)
 
     def _check_length(self, recording: OpenSound, num_decisions: int) -> None:
