@@ -58,3 +58,31 @@ def write_recordings(folder, num_speakers=4, per_speaker=3, segments=False):
         if text:
             (folder / name).write_text(text)
     return str(folder), str(folder / "spklist")
+
+
+def augmented_config(folder):
+    """Keys of a configuration that augments recordings in every way.
+
+    Its files are written to the folder, and named relative to it.
+    """
+    (folder / "mfcc.conf").write_text(MFCC_CONF)
+    (folder / "noise").mkdir()
+    paths = [write_sound(folder / f"{i}.wav", make_speech(1, i, 0)) for i in range(3)]
+    scp = "".join(f"n{i} {path}\n" for i, path in enumerate(paths))
+    (folder / "noise/wav.scp").write_text(scp)
+    rooms = "".join(f"--rir-id r{i} --room-id r{i} {p}\n" for i, p in enumerate(paths))
+    (folder / "rir_list").write_text(rooms)
+    return {
+        "waveform_features": "mfcc",
+        "waveform_config": "mfcc.conf",
+        "augment_reverb": 2,
+        "augment_reverb_lists": ["rir_list"],
+        "augment_noise": 1,
+        "augment_noise_lists": ["noise", "noise/wav.scp"],
+        "augment_music": 0.5,
+        "augment_music_lists": ["noise/wav.scp"],
+        "augment_babble": 1,
+        "augment_speeds": [0.9, 1.1],
+        "time_masks": [4],
+        "frequency_masks": [2, 2],
+    }

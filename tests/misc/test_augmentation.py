@@ -1,13 +1,14 @@
 """What a configuration says of augmentation becomes what the loader takes."""
 
 import itertools
+import json
 import logging
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import toy
-from toy_sounds import MFCC_CONF, RATE, make_speech, write_recordings, write_sound
+from toy_sounds import MFCC_CONF, RATE, augmented_config, write_recordings, write_sound
 
 from dataset.augmentation import Additions, Rooms
 from dataset.errors import InputError
@@ -19,46 +20,27 @@ from misc.sound_lists import check_sounds, read_sounds
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A folder with recordings, noises as a data directory, and a list of rooms."""
+    """A folder with recordings, noises, rooms, and the keys that use them."""
     home = tmp_path_factory.mktemp("home")
     write_recordings(home / "train", num_speakers=4)
     write_recordings(home / "valid", num_speakers=4, per_speaker=2)
-    (home / "mfcc.conf").write_text(MFCC_CONF)
-    (home / "noise").mkdir()
-    paths = [write_sound(home / f"{i}.wav", make_speech(1, i, 0)) for i in range(3)]
-    scp = "".join(f"n{i} {path}\n" for i, path in enumerate(paths))
-    (home / "noise/wav.scp").write_text(scp)
-    rooms = "".join(f"--rir-id r{i} --room-id r{i} {p}\n" for i, p in enumerate(paths))
-    (home / "rir_list").write_text(rooms)
+    (home / "keys.json").write_text(json.dumps(augmented_config(home)))
     return home
 
 
-def config(home, tmp_path, **changes):
-    keys = {
-        "waveform_features": "mfcc",
-        "waveform_config": str(home / "mfcc.conf"),
-        "augment_reverb": 2,
-        "augment_reverb_lists": [str(home / "rir_list")],
-        "augment_noise": 1,
-        "augment_noise_lists": [str(home / "noise"), str(home / "noise/wav.scp")],
-        "augment_music": 0.5,
-        "augment_music_lists": [str(home / "noise/wav.scp")],
-        "augment_babble": 1,
-        "augment_speeds": [0.9, 1.1],
-        "time_masks": [4],
-        "frequency_masks": [2, 2],
-    }
-    return Params.from_json(
-        str(toy.write_config(tmp_path / "c.json", **keys | changes))
-    )
+def config(home, monkeypatch, **changes):
+    """Paths are relative to the folder that programs run in."""
+    monkeypatch.chdir(home)
+    keys = json.loads((home / "keys.json").read_text()) | changes
+    return Params.from_json(str(toy.write_config(home / "c.json", **keys)))
 
 
 def lists(home, part="train"):
     return str(home / part), str(home / "train/spklist")
 
 
-def test_everything_at_once(home, tmp_path):
-    params = config(home, tmp_path)
+def test_everything_at_once(home, monkeypatch):
+    params = config(home, monkeypatch)
     info = read_tables(params, *lists(home), copies=True)
     assert (info.num_speakers, info.num_listed_speakers) == (12, 4)
     waveforms = augmentation.augmented_waveforms(params, info)
@@ -90,9 +72,9 @@ def test_stored_features_take_none_of_it(tmp_path):
     assert augmentation.masks(params) is None
 
 
-def test_many_voices_are_a_part_of_the_training(home, tmp_path, monkeypatch):
+def test_many_voices_are_a_part_of_the_training(home, monkeypatch):
     monkeypatch.setattr(augmentation, "_MOST_VOICES", 5)
-    params = config(home, tmp_path)
+    params = config(home, monkeypatch)
     info = read_tables(params, *lists(home), copies=True)
     first, again = (
         augmentation.augmented_waveforms(params, info).augmentation.kinds[3].sounds[0]
@@ -101,8 +83,10 @@ def test_many_voices_are_a_part_of_the_training(home, tmp_path, monkeypatch):
     assert len(set(first)) == 5 and first == again
 
 
-def test_recordings_that_cannot_be_sought_are_told_of(home, tmp_path, caplog):
-    params = config(home, tmp_path)
+def test_recordings_that_cannot_be_sought_are_told_of(
+    home, tmp_path, monkeypatch, caplog
+):
+    params = config(home, monkeypatch)
     other = tmp_path / "train"
     other.mkdir()
     for name in ("vad.scp", "utt2num_frames", "spk2utt"):
@@ -151,8 +135,8 @@ def test_sounds_are_heard_before_the_start(home, tmp_path):
         read_sounds(str(tmp_path / "gone"))
 
 
-def test_vtln_is_refused(home, tmp_path):
+def test_vtln_is_refused(home, tmp_path, monkeypatch):
     (tmp_path / "mfcc.conf").write_text(MFCC_CONF + "--vtln-warp=1.1\n")
-    params = config(home, tmp_path, waveform_config=str(tmp_path / "mfcc.conf"))
+    params = config(home, monkeypatch, waveform_config=str(tmp_path / "mfcc.conf"))
     with pytest.raises(InputError, match="VTLN"):
         augmentation.plain_waveforms(params)
