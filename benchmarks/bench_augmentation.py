@@ -14,6 +14,7 @@ those of the processor, so that others who use it count less, and the median of 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import pathlib
 import statistics
@@ -49,8 +50,8 @@ VAD = Vad(len(DECISIONS), np.packbits(DECISIONS).tobytes())
 Work = Callable[[np.random.Generator], None]
 
 
-def write_sounds(folder: pathlib.Path) -> tuple[list[Sound], list[Sound], list[Sound]]:
-    """Utterances, noises and rooms."""
+def write_sounds(folder: pathlib.Path) -> list[list[Sound]]:
+    """Utterances, the same as wav files, noises and rooms."""
     rng = np.random.default_rng(0)
 
     def write(name: str, samples: np.ndarray) -> Sound:
@@ -59,16 +60,17 @@ def write_sounds(folder: pathlib.Path) -> tuple[list[Sound], list[Sound], list[S
         return Sound(name, path)
 
     loudness = np.repeat(np.where(DECISIONS, 2000, 20), RATE // 100)
-    speech, noises, rooms = [], [], []
+    speech, voices, noises, rooms = [], [], [], []
     for i in range(NUM_FILES):
         colour = rng.normal(size=20)
         samples = np.convolve(rng.normal(size=RATE * SECONDS), colour, "same") / 5
         speech.append(write(f"speech{i}.flac", samples * loudness))
+        voices.append(write(f"speech{i}.wav", samples * loudness))
         samples = rng.normal(size=30 * RATE) * 500
         noises.append(write(f"noise{i}.wav", samples))
         tail = rng.normal(size=RATE) * np.exp(-np.arange(RATE) / 3000)
         rooms.append(write(f"room{i}.wav", np.append(30000, 3000 * tail)))
-    return speech, noises, rooms
+    return [speech, voices, noises, rooms]
 
 
 def ours(speech: list[Sound], *kinds: Rooms | Additions, **more: Fraction) -> Work:
@@ -129,7 +131,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        speech, noises, rooms = write_sounds(pathlib.Path(folder))
+        speech, voices, noises, rooms = write_sounds(pathlib.Path(folder))
         kinds = {
             "room": Rooms(1.0, [rooms]),
             "noises": Additions(1.0, [noises], (15.0, 10.0, 5.0, 0.0), interval=1.0),
@@ -140,7 +142,10 @@ def main() -> None:
             "clean": ours(speech),
             "speed 1.1": ours(speech, speed=Fraction(11, 10)),
             **{name: ours(speech, kind) for name, kind in kinds.items()},
-            "clean and these four alike": ours(speech, *kinds.values()),
+            "babble of wav files": ours(
+                speech, dataclasses.replace(kinds["babble"], sounds=[voices])
+            ),
+            "clean and room to babble alike": ours(speech, *kinds.values()),
             "peer: MFCC by kaldi-native-fbank": native_fbank(speech),
             "peer: as the recipe, room or noise": recipe(speech, noises, rooms),
         }

@@ -248,7 +248,7 @@ def test_recordings_with_their_network(recordings):
         ("train/vad.scp", "train/vad.scp is missing"),
         ("train/wav.scp", "cannot read train/wav.scp"),
         ("rir_list", "cannot read rir_list"),
-        ("0.wav", "n0: no such file"),
+        ("0.wav", "r0: no such file"),
         ("mfcc.conf", "mfcc.conf: No such file"),
     ],
 )
