@@ -14,7 +14,7 @@ from dataset.kaldi_stream import is_pipe, split_offset
 from dataset.wav_pipe import plain_file
 from dataset.wave_cache import WaveCache
 
-_CACHE_BYTES = 1 << 27
+_CACHE_BYTES = 1 << 26
 _LENGTH_UNKNOWN = 1 << 60
 """libsndfile gives a length above this for a stream whose header has none."""
 

@@ -91,12 +91,10 @@ class WorkerPool:
             self._ring = SharedRing(ring_fd, shape)
             for index in range(num_workers):
                 self._workers.append(_start_worker(index, ring_fd, shape))
-            for worker in self._workers:
-                worker.connection.send(options)
-        except OSError:
-            raise self._death(worker) from None
         finally:
             os.close(ring_fd)
+        for worker in self._workers:
+            self._tell(worker, options)
 
     @property
     def process_ids(self) -> list[int]:
@@ -151,10 +149,13 @@ class WorkerPool:
             if len(worker.tasks) == _AHEAD:
                 return
             worker.tasks.append(self._waiting.popleft())
-            try:
-                worker.connection.send(worker.tasks[-1])
-            except OSError:
-                raise self._death(worker) from None
+            self._tell(worker, worker.tasks[-1])
+
+    def _tell(self, worker: _Worker, message: ReadingOptions | Task) -> None:
+        try:
+            worker.connection.send(message)
+        except OSError:
+            raise self._death(worker) from None
 
     def _receive(self, worker: _Worker) -> None:
         try:

@@ -302,7 +302,9 @@ def segment_faults(model: SpeakerNet) -> Iterator[str]:
 
 def validation_faults(model: SpeakerNet, data_dir: str, shortest: int) -> Iterator[str]:
     """Why it cannot take a validation set whose shortest utterance is this long."""
-    frames = "voiced frames" if model.params.raw_features else "frames"
+    params = model.params
+    voiced = params.raw_features or params.waveform_features
+    frames = "voiced frames" if voiced else "frames"
     if shortest < model.context:
         yield (
             f"{data_dir}: the shortest utterance has {shortest} {frames}; the network "
