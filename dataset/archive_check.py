@@ -88,6 +88,7 @@ def check_archives(info: SpeakerInfo, tolerant: bool) -> int:
         length=1,
         seed=0,
         seconds=_FEW_SECONDS,
+        exact=info.vad is not None,
     )
     if sample.faults and not (tolerant and sample.dim):
         raise InputError(sample.faults[0])
@@ -135,12 +136,14 @@ def read_sample(
     length: int,
     seed: int,
     seconds: float,
+    exact: bool = False,
 ) -> Sample:
     """Reads up to `length` frames of each row, from a random start.
 
     Args:
         num_frames: what utt2num_frames says, if that is known.
         seconds: no further segment is begun after this time.
+        exact: more frames than that are wrong, too.
     """
     rng, reader = np.random.default_rng(seed), FeatureReader()
     end = time.monotonic() + seconds
@@ -155,7 +158,7 @@ def read_sample(
         name, rxfilename = utterances[row], rxfilenames[row]
         try:
             stored, dims[row] = reader.shape(rxfilename)
-            if stated is not None and stored < stated:
+            if stated is not None and (stored < stated or exact and stored > stated):
                 raise InputError(
                     f"utterance {name}: utt2num_frames says {stated} frames, "
                     f"{rxfilename} has {stored}"

@@ -99,6 +99,7 @@ class CheckUp:
             self.params.max_segment_len if self.params else _LENGTH,
             seed,
             _SAMPLE_SECONDS,
+            exact=raw,
         )
         self._judge(folder, sample, tolerance)
         text = (
