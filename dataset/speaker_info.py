@@ -217,7 +217,10 @@ def _read_pairs(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _refuse_line(path: str, line: str, expected: str) -> NoReturn:
-    raise InputError(f"{path}: expected {expected}, got the line '{line.strip()}'")
+    shown = line.strip()
+    if len(shown) > 80:
+        shown = f"{shown[:80]}..."
+    raise InputError(f"{path}: expected {expected}, got the line {shown!r}")
 
 
 def _read_spklist(path: str) -> dict[str, int]:
@@ -320,6 +323,8 @@ def _read_num_frames(path: str, index: _Index) -> np.ndarray:
         frames = int(text) if text.isdecimal() else 0
         if frames < 1:
             _refuse_line(path, f"{utterance} {text}", "a positive number of frames")
+        if num_frames[row]:
+            raise InputError(f"{path}: utterance {utterance} is there twice")
         num_frames[row] = frames
     column = np.array(num_frames, np.int64)
     _check_complete(column > 0, index, path)
@@ -328,9 +333,12 @@ def _read_num_frames(path: str, index: _Index) -> np.ndarray:
 
 def _read_labels(path: str, index: _Index, classes: dict[str, int]) -> np.ndarray:
     labels = array.array("i", [-1]) * len(index)
-    unknown, missing = [], []
+    unknown, missing, seen = [], [], set()
     find = _row_finder(index)
     for speaker, utterances in _read_pairs(path):
+        if speaker in seen:
+            raise InputError(f"{path}: speaker {speaker} is there twice")
+        seen.add(speaker)
         label = classes.get(speaker, -1)
         if label < 0:
             unknown.append(speaker)

@@ -108,6 +108,7 @@ class CheckUp:
             params.max_segment_len if params else _LENGTH,
             seed,
             _SAMPLE_SECONDS,
+            exact=raw,
         )
         self._judge(folder, sample, tolerance)
         text = (

@@ -10,7 +10,13 @@ from toy_sounds import RATE, make_speech
 
 from dataset import vad_table
 from dataset.errors import InputError
-from dataset.features import MfccOptions, VadOptions, compute_mfcc, energy_vad
+from dataset.features import (
+    MfccOptions,
+    VadOptions,
+    compute_mfcc,
+    energy_vad,
+    select_voiced,
+)
 from dataset.kaldi_io import write_vec_flt
 from dataset.resampling import faster_length, play_faster
 from dataset.vad_table import Vad, VadTable
@@ -60,11 +66,27 @@ def test_text_double_and_files_of_their_own(tmp_path):
     check(VadTable(entries, len(VECTORS)))
 
 
-def test_all_but_zero_is_voiced(tmp_path):
-    vectors = [np.array([0, -0.0, 1e-45, -1, 2, np.inf], np.float32)]
+def test_minus_zero_is_zero(tmp_path):
+    vectors = [np.array([0, -0.0, 1], np.float32)]
     table = VadTable(write_archive(tmp_path / "vad.ark", vectors), 2)
-    assert table[0].voiced_rows().tolist() == [2, 3, 4, 5]
-    assert table.num_frames.tolist() == [6, -1]
+    assert table[0].voiced_rows().tolist() == [2]
+    assert table.num_frames.tolist() == [3, -1]
+
+
+@pytest.mark.parametrize("value", [0.5, -1, 2, 1e-45, np.inf, np.nan])
+@pytest.mark.parametrize("kind", ["f4", "f8", "text"])
+def test_other_values_are_refused_as_by_select_voiced_frames(tmp_path, value, kind):
+    vectors = [vector.copy() for vector in VECTORS]
+    vectors[6][250] = value
+    with pytest.raises(InputError, match="0 and 1"):
+        select_voiced(np.ones((300, 2)), vectors[6])
+    if kind == "f8":
+        vectors = [vector.astype(kind) for vector in vectors]
+    path = tmp_path / "vad.ark"
+    if kind == "text" and value == 1e-45:
+        pytest.skip("is 0 as text")
+    with pytest.raises(InputError, match=r"utterance u6xx: .*0 and 1, got .*frame 250"):
+        VadTable(write_archive(path, vectors, kind != "text"), len(VECTORS))
 
 
 def test_unreadable_decisions_name_the_utterance(tmp_path):
