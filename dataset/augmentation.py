@@ -35,7 +35,7 @@ class Rooms:
     def draw(self, reader: SoundReader, rng: np.random.Generator) -> Room:
         """Raises InputError if the response cannot be read, or is silent."""
         sound = _draw_sound(self.responses, rng)
-        response = reader.whole(sound.rxfilename)
+        response = reader.whole(sound)
         if not response.any():
             raise InputError(f"{sound.rxfilename}: this impulse response is silent")
         return Room(response)

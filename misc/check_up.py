@@ -108,7 +108,7 @@ class CheckUp:
             params.max_segment_len if params else _LENGTH,
             seed,
             _SAMPLE_SECONDS,
-            exact=raw,
+            exact=params is not None and params.raw_features,
         )
         self._judge(folder, sample, tolerance)
         text = (

@@ -69,7 +69,7 @@ def _is_rir_list(path: str) -> bool:
 
 
 def _read_rir_list(path: str) -> Iterator[Sound]:
-    with open(path, encoding="utf-8") as stream:
+    with open(path, encoding="utf-8", errors="surrogateescape") as stream:
         for number, line in enumerate(stream, 1):
             where = f"{path}:{number}"
             options, words = split_list_line(line, where)
