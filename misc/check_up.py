@@ -135,7 +135,7 @@ class CheckUp:
             waveforms = None
         if info is None or waveforms is None:
             return Lists(folder, spklist, None, 0, 0), f"{folder}: no features\n"
-        sample = waveform_check.read_recordings(
+        sample = waveform_check.make_sample(
             info,
             waveforms,
             _NUM_SEGMENTS,

@@ -9,7 +9,7 @@ import numpy as np
 
 from dataset.errors import InputError
 from dataset.sound_reader import Sound, SoundReader, seekable_file
-from dataset.speaker_info import fill_rows, read_recordings
+from dataset.utterance_table import fill_rows, read_recordings
 from misc.kaldi.augment import split_list_line
 
 _NUM_HEARD = 20
