@@ -108,7 +108,8 @@ class _SegmentQueue:
             StopIteration: there are no more batches, or stop() was called.
             InputError: a segment cannot be used, or too many; the message names the
                 utterance.
-            RuntimeError: a worker has died, or start() was not called.
+            WorkerDied: a worker has died.
+            RuntimeError: start() was not called.
         """
         begun = time.perf_counter()
         with self._lock:

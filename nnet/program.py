@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 import importlib
 import logging
 import os
 import sys
 from collections.abc import Callable
 
-from dataset.errors import InputError
+from dataset.errors import InputError, WorkerDied
 from misc.params import FIELDS, Params
 from misc.run_dir import RunDir
 
@@ -114,7 +115,7 @@ def main(name: str, function: Callable[[], int | None]) -> int:
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
         return function() or 0
-    except InputError as error:
+    except (InputError, WorkerDied) as error:
         logging.error("%s", error)
     except BrokenPipeError:  # as of `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -124,4 +125,7 @@ def main(name: str, function: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         logging.error("interrupted")
         return 130
+    finally:
+        # The interpreter ends with collections, which take seconds with TensorFlow.
+        gc.freeze()
     return 1
