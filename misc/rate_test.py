@@ -32,9 +32,10 @@ def tried_rate(index: int) -> float:
 
 
 def diverges(tried: Sequence[Tried]) -> bool:
-    """Whether the last loss is four times the lowest: larger rates tell no more."""
+    """Whether larger rates tell no more: the last loss is four times the lowest, and
+    above the first."""
     losses = [row.loss for row in tried]
-    return bool(losses) and losses[-1] > _DIVERGED * min(losses)
+    return bool(losses) and losses[-1] > max(_DIVERGED * min(losses), losses[0])
 
 
 def table(tried: Sequence[Tried]) -> str:
@@ -62,9 +63,12 @@ def suggested_rate(tried: Sequence[Tried]) -> float | None:
 
 def smoothed(losses: Sequence[float]) -> npt.NDArray[np.float64]:
     """The mean of each loss and its two neighbours on either side, float64."""
-    window = np.ones(_SMOOTHED_OVER)
-    sums = np.convolve(losses, window, mode="same")
-    return sums / np.convolve(np.ones(len(losses)), window, mode="same")
+    window, before = np.ones(_SMOOTHED_OVER), _SMOOTHED_OVER // 2
+
+    def sums(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        return np.convolve(values, window)[before : before + len(losses)]
+
+    return sums(losses) / sums(np.ones(len(losses)))
 
 
 def advice(tried: Sequence[Tried]) -> str:

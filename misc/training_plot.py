@@ -29,7 +29,6 @@ class _Panel(NamedTuple):
     thin: Sequence[Points]
     marked: Sequence[Points]
     scale: str = "linear"
-    steps: bool = False
 
 
 def plot_training(
@@ -70,11 +69,21 @@ def _panels(histories: Sequence[History]) -> Iterator[_Panel]:
     nothing: list[Points] = [[] for _ in histories]
     yield _Panel("loss", columns("loss"), epochs("loss"))
     yield _Panel("validation EER, %", nothing, epochs("eer", 100.0))
-    rates = [history.column("learning_rate") or history.rates for history in histories]
-    yield _Panel("learning rate", rates, nothing, "log", steps=True)
+    rates = [
+        history.column("learning_rate") or list(_steps(history.rates))
+        for history in histories
+    ]
+    yield _Panel("learning rate", rates, nothing, "log")
     yield _Panel("training accuracy, %", columns("accuracy", 100.0), nothing)
     yield _Panel("segments per second", columns("segments_per_second"), nothing)
     yield _Panel("waited for data, %", columns("data_wait", 100.0), nothing)
+
+
+def _steps(rates: Points) -> Iterator[tuple[float, float]]:
+    """A line that jumps where the rate does."""
+    for (first, rate), (end, _) in zip(rates, rates[1:], strict=False):
+        yield first, rate
+        yield end, rate
 
 
 def _has_lines(panel: _Panel) -> bool:
@@ -85,16 +94,14 @@ def _draw(axes: Axes, panel: _Panel) -> None:
     for index, (thin, marked) in enumerate(zip(panel.thin, panel.marked, strict=True)):
         colour, style = _look(index)
         if thin:
-            drawn = "steps-post" if panel.steps else "default"
             x, y = np.transpose(thin)
-            axes.plot(
-                x, y, style, color=colour, linewidth=1.2, alpha=0.8, drawstyle=drawn
-            )
+            axes.plot(x, y, style, color=colour, linewidth=1.2, alpha=0.8)
         if marked:
             x, y = np.transpose(marked)
             axes.plot(x, y, style, color=colour, linewidth=2, marker="o", markersize=4)
     axes.set_title(panel.title, loc="left", fontsize="medium")
-    axes.set_yscale(panel.scale)
+    if panel.scale == "log":
+        _log_scale(axes)
     axes.set_xlim(left=0)
     if panel.scale == "linear" and not any(panel.marked):
         axes.set_ylim(bottom=0)
@@ -103,6 +110,16 @@ def _draw(axes: Axes, panel: _Panel) -> None:
     axes.set_xlabel("step")
     if any(panel.thin) and any(panel.marked):
         _kinds_of_lines(axes)
+
+
+def _log_scale(axes: Axes) -> None:
+    """A logarithmic axis with plain numbers on it."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def _look(index: int) -> tuple[str, Any]:
