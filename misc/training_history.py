@@ -25,7 +25,7 @@ class History(NamedTuple):
     Attributes:
         rows: of its log; the original wrote none.
         epochs: its validations so far.
-        rates: (first step, rate) of each epoch so far, and of the next.
+        rates: (step, rate) where each epoch begins, and where the last one ends.
     """
 
     rows: list[Row]
@@ -53,10 +53,11 @@ def read_history(model_dir: str) -> History:
     if not isinstance(per_epoch, int):
         raise InputError(f"{config}: 'num_steps_per_epoch' is missing")
     losses = run.valid_losses()
+    rates = run.learning_rates()[: len(losses)]
     history = History(
         read_log(run.file(TRAINING.name)),
         [Epoch((i + 1) * per_epoch, *values) for i, values in enumerate(losses)],
-        [(i * per_epoch, rate) for i, rate in enumerate(run.learning_rates())],
+        [(i * per_epoch, rate) for i, rate in enumerate([*rates, *rates[-1:]])],
     )
     if not history.rows and not history.epochs:
         raise InputError(f"{run.path}: neither a log line nor a finished epoch yet")

@@ -14,6 +14,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
+from dataset.errors import InputError
 from misc.training_history import comparison, read_history
 from misc.training_plot import plot_training
 from nnet import program
@@ -33,10 +34,20 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def short_names(models: list[str]) -> list[str]:
+    """What tells the folders apart: their paths without what all begin with."""
+    paths = [os.path.abspath(model) for model in models]
+    if len(set(paths)) < len(paths):
+        raise InputError("the same model folder is given twice")
+    shared = os.path.commonpath(paths) if len(paths) > 1 else os.path.dirname(paths[0])
+    return [os.path.relpath(path, shared) for path in paths]
+
+
 def main() -> None:
     """Reads, prints, draws."""
     args = parse_args()
-    histories = {name: read_history(name) for name in args.models}
+    names = short_names(args.models)
+    histories = dict(zip(names, map(read_history, args.models), strict=True))
     path = args.output or os.path.join(args.models[0], "training.png")
     plot_training(histories, path)
     lines = comparison(histories)

@@ -22,7 +22,7 @@ def run(tmp_path):
     params = Params.from_json(str(toy.write_config(tmp_path / "c.json")))
     run = RunDir(str(tmp_path / "model"))
     run.create(params, feature_dim=5, num_speakers=6)
-    run.write_progress([(2.0, 0.3), (1.5, 0.2), (1.75, 0.1)], [0.1, 0.1, 0.05, 0.05])
+    run.write_progress([(2.0, 0.3), (1.5, 0.2), (1.75, 0.1)], [0.1, 0.1, 0.05, 0.025])
     return run
 
 
