@@ -59,6 +59,9 @@ class TrainingLog:
         table: which one.
         step: rows after it are of a training that broke off; they are taken out.
 
+    Attributes:
+        rows: those from before.
+
     Raises:
         InputError: the file is no such table.
     """
@@ -82,11 +85,15 @@ class TrainingLog:
                 os.fsync(stream.fileno())
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.path) from None
-        self.rows.append(dict(row))
 
     def _line(self, row: Mapping[str, float]) -> str:
-        values = [f"{row[name]:.7g}" if name in row else "" for name in self.columns]
+        values = [_text(row[name]) if name in row else "" for name in self.columns]
         return ",".join(values) + "\n"
+
+
+def _text(value: float) -> str:
+    """Seven digits, as float32 has; all of a whole number."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.7g}"
 
 
 def read_log(path: str) -> list[Row]:
@@ -106,8 +113,6 @@ def read_log(path: str) -> list[Row]:
     reader = csv.reader(io.StringIO(whole))
     heads = next(reader, [])
     try:
-        if heads and "step" not in heads:
-            raise ValueError
         return [_row(heads, fields) for fields in reader]
     except ValueError:
         raise InputError(
@@ -118,4 +123,7 @@ def read_log(path: str) -> list[Row]:
 
 def _row(heads: Sequence[str], fields: Sequence[str]) -> Row:
     pairs = zip(heads, fields, strict=True)
-    return {head: float(field) for head, field in pairs if field}
+    row = {head: float(field) for head, field in pairs if field}
+    if "step" not in row:
+        raise ValueError
+    return row

@@ -32,6 +32,11 @@ def test_a_spreadsheet_reads_it(log):
     assert list(rows[0]) == list(TRAINING.columns)
 
 
+def test_steps_are_written_in_full(log):
+    log.append(row(123_456_789))
+    assert read_log(log.path)[-1]["step"] == 123_456_789
+
+
 def test_no_file_no_rows(tmp_path):
     assert read_log(str(tmp_path / "training_log.csv")) == []
 
@@ -60,11 +65,13 @@ def test_columns_of_an_older_file_are_kept_by_name(tmp_path):
     assert path.read_text() == "epoch,step,loss,eer,learning_rate,seconds\n,5,2.5,,,\n"
 
 
-@pytest.mark.parametrize("text", ["step,loss\n1,x\n", "step,loss\n1,2,3\n", "a,b\n"])
+@pytest.mark.parametrize(
+    "text", ["step,loss\n1,x\n", "step,loss\n1,2,3\n", "a,b\n1,2\n", "step,loss\n,2\n"]
+)
 def test_another_file_is_refused(tmp_path, text):
     path = tmp_path / TRAINING.name
     path.write_text(text)
-    with pytest.raises(InputError, match=f"{path}: line [12]: expected the columns"):
+    with pytest.raises(InputError, match=f"{path}: line 2: expected the columns"):
         TrainingLog(str(tmp_path), TRAINING, 5)
     assert path.read_text() == text
 
@@ -74,4 +81,4 @@ def test_a_full_disk_names_the_file(tmp_path):
     log.path = "/dev/full"
     with pytest.raises(OSError) as caught:
         log.append(row(1))
-    assert caught.value.filename == "/dev/full" and log.rows == []
+    assert caught.value.filename == "/dev/full"
