@@ -65,10 +65,10 @@ def smoothed(losses: Sequence[float]) -> npt.NDArray[np.float64]:
     """The mean of each loss and its two neighbours on either side, float64."""
     window, before = np.ones(_SMOOTHED_OVER), _SMOOTHED_OVER // 2
 
-    def sums(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def sums(values: Sequence[float]) -> npt.NDArray[np.float64]:
         return np.convolve(values, window)[before : before + len(losses)]
 
-    return sums(losses) / sums(np.ones(len(losses)))
+    return sums(losses) / sums([1.0] * len(losses))
 
 
 def advice(tried: Sequence[Tried]) -> str:
