@@ -194,19 +194,14 @@ class Trainer:
                 EpochEnd(self.run, self.params, valid_queue, *shared),
                 StepEnd(self.run, self.params, queue, *shared),
             ]
-            self._fit_epochs(
-                model,
-                queue,
-                step,
-                UnhurriedCallbacks(callbacks, add_history=True, model=model),
-            )
+            self._fit_epochs(model, queue, step, callbacks)
 
     def _fit_epochs(
         self,
         model: SpeakerNet,
         queue: KaldiDataRandomQueue,
         step: int,
-        callbacks: keras.callbacks.CallbackList,
+        callbacks: list[keras.callbacks.Callback],
     ) -> None:
         per_epoch = self.params.num_steps_per_epoch
         epoch, done = divmod(step, per_epoch)
@@ -222,7 +217,7 @@ class Trainer:
                 initial_epoch=begin,
                 epochs=end,
                 steps_per_epoch=steps,
-                callbacks=callbacks,
+                callbacks=UnhurriedCallbacks(callbacks, add_history=True, model=model),
             )
 
 
