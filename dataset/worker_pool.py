@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 import numpy as np
 
 from dataset.batch_reader import BatchReader, ReadingOptions
+from dataset.errors import WorkerDied
 from dataset.segments import Fault, Task
 from dataset.shared_ring import RingShape, SharedRing, create_shared_file
 
@@ -105,7 +106,7 @@ class WorkerPool:
         """Asks for a batch.
 
         Raises:
-            RuntimeError: a worker has died.
+            WorkerDied: a worker has died.
         """
         self._shapes[task.step] = task.shape
         self._waiting.append(task)
@@ -117,7 +118,7 @@ class WorkerPool:
         It is a copy, so that its slot is free at once.
 
         Raises:
-            RuntimeError: a worker has died.
+            WorkerDied: a worker has died.
         """
         self._collect(0)
         while step not in self._done:
@@ -129,7 +130,7 @@ class WorkerPool:
         return self._ring.batch(step, self._shapes.pop(step)).copy(), faults
 
     def stop(self) -> None:
-        """Kills the workers, from any thread; who waits in take() gets RuntimeError."""
+        """Kills the workers, from any thread; who waits in take() gets WorkerDied."""
         self._kill()
 
     def _collect(self, timeout: float) -> bool:
@@ -177,7 +178,7 @@ class WorkerPool:
                     self._place(worker),
                 )
 
-    def _death(self, worker: _Worker) -> RuntimeError:
+    def _death(self, worker: _Worker) -> WorkerDied:
         status = worker.process.wait()
         cause = f"ended with status {status}"
         if status < 0:
@@ -186,7 +187,7 @@ class WorkerPool:
             -signal.SIGBUS: "; was the archive cut short or its disk lost?",
             -signal.SIGKILL: "; was there too little memory?",
         }.get(status, "")
-        return RuntimeError(
+        return WorkerDied(
             f"a data worker (process id {worker.process.pid}) {cause} "
             f"{self._place(worker)}{hint}"
         )
