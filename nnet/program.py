@@ -8,6 +8,7 @@ import gc
 import importlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -70,8 +71,13 @@ def training_params(args: argparse.Namespace, model_dir: str) -> Params:
 def import_keras_quietly() -> None:
     """Imports keras, keeping TensorFlow's start-up notes off stderr.
 
-    Its C++ code prints some whatever TF_CPP_MIN_LOG_LEVEL says.
+    Its C++ code prints some whatever TF_CPP_MIN_LOG_LEVEL says. Ctrl-C meanwhile ends
+    the program at once; Python would hear of it seconds later.
     """
+    # In the background of a shell it is ignored, and stays so.
+    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if heeded:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -82,6 +88,8 @@ def import_keras_quietly() -> None:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+        if heeded:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def repeatable() -> None:
