@@ -51,9 +51,9 @@ def test_a_new_run_needs_a_configuration(tmp_path):
 
 def test_ctrl_c_while_tensorflow_is_imported_ends_the_program_at_once(tmp_path):
     (tmp_path / "keras.py").write_text(
-        "print('importing', flush=True)\n"
         "while True:\n"  # as in code that does not come back to Python
         "    try:\n"
+        "        print('importing', flush=True)\n"
         "        while True: pass\n"
         "    except KeyboardInterrupt: pass\n"
     )
