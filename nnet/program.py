@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import faulthandler
 import gc
 import importlib
 import logging
@@ -121,6 +122,8 @@ def main(name: str, function: Callable[[], int | None]) -> int:
         stream=sys.stderr,
     )
     logging.getLogger("absl").setLevel(logging.ERROR)
+    # A file that is cut short while mapped is a signal, SIGBUS: else a silent end.
+    faulthandler.enable(all_threads=False)
     try:
         return function() or 0
     except (InputError, WorkerDied) as error:
