@@ -118,6 +118,20 @@ class _SegmentQueue:
             finally:
                 self.wait_seconds += time.perf_counter() - begun
 
+    def describe(self, step: int) -> Task:
+        """What the batch number `step`, from 0, is made of."""
+        return self._task(step, self._sampler.plan(step))
+
+    def read(self, step: int) -> Batch:
+        """The batch number `step`, read here and now, whatever is under way.
+
+        Raises:
+            InputError: a segment cannot be read.
+        """
+        reader, plan = LocalReader(), self._sampler.plan(step)
+        reader.submit(self._task(step, plan))
+        return reader.take(step), plan.labels
+
     def _fetch(self) -> Batch:
         if self._failure is not None:
             raise self._failure
@@ -165,7 +179,10 @@ class _SegmentQueue:
                 return
             plan = self._sampler.plan(step)
             self._labels.append(plan.labels)
-            source.submit(Task(step, self._name(plan), plan.length, self.dim))
+            source.submit(self._task(step, plan))
+
+    def _task(self, step: int, plan: Segments) -> Task:
+        return Task(step, self._name(plan), plan.length, self.dim)
 
     def _name(self, plan: Segments) -> list[Segment]:
         utterance, rxfilename = self._info.utterance, self._info.rxfilename

@@ -36,6 +36,41 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config", default="", help="the JSON configuration")
     add_overrides(parser)
+    _add_data(parser)
+
+
+def add_rate_test_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the learning-rate range tests of both are told."""
+    parser.add_argument("--config", required=True, help="the JSON configuration")
+    add_overrides(parser)
+    parser.add_argument(
+        "--tune_period",
+        "--tune-period",
+        type=_positive,
+        default=100,
+        metavar="STEPS",
+        help="steps with each of the 100 rates (default: %(default)s)",
+    )
+    _add_data(parser)
+
+
+def add_pretrained_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which model a fine-tuning starts from."""
+    parser.add_argument(
+        "--checkpoint",
+        default="-1",
+        help="of the pretrained model: last, -1 (best validation loss) or a step",
+    )
+    parser.add_argument("pretrain_model", help="the folder of the pretrained model")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
+    return int(text)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("train_dir", help="data directory for training")
     parser.add_argument("train_spklist", help="lines `speaker index` of its speakers")
     parser.add_argument("valid_dir", help="data directory for validation")
