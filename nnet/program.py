@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import faulthandler
 import gc
 import importlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -105,8 +107,13 @@ def training_params(args: argparse.Namespace, model_dir: str) -> Params:
 def import_keras_quietly() -> None:
     """Imports keras, keeping TensorFlow's start-up notes off stderr.
 
-    Its C++ code prints some whatever TF_CPP_MIN_LOG_LEVEL says.
+    Its C++ code prints some whatever TF_CPP_MIN_LOG_LEVEL says. Ctrl-C meanwhile ends
+    the program at once; Python would hear of it seconds later.
     """
+    # In the background of a shell it is ignored, and stays so.
+    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if heeded:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -117,6 +124,8 @@ def import_keras_quietly() -> None:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+        if heeded:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def repeatable() -> None:
@@ -148,6 +157,8 @@ def main(name: str, function: Callable[[], int | None]) -> int:
         stream=sys.stderr,
     )
     logging.getLogger("absl").setLevel(logging.ERROR)
+    # A file that is cut short while mapped is a signal, SIGBUS: else a silent end.
+    faulthandler.enable(all_threads=False)
     try:
         return function() or 0
     except (InputError, WorkerDied) as error:
