@@ -88,6 +88,7 @@ def check_archives(info: SpeakerInfo, tolerant: bool) -> int:
         length=1,
         seed=0,
         seconds=_FEW_SECONDS,
+        exact=info.vad is not None,
     )
     return judge(sample, tolerant)
 
@@ -140,12 +141,14 @@ def read_sample(
     length: int,
     seed: int,
     seconds: float,
+    exact: bool = False,
 ) -> Sample:
     """Reads up to `length` frames of each row, from a random start.
 
     Args:
         num_frames: what utt2num_frames says, if that is known.
         seconds: no further segment is begun after this time.
+        exact: more frames than that are wrong, too.
     """
     rng, reader = np.random.default_rng(seed), FeatureReader()
     end = time.monotonic() + seconds
@@ -160,7 +163,7 @@ def read_sample(
         name, rxfilename = utterances[row], rxfilenames[row]
         try:
             stored, dims[row] = reader.shape(rxfilename)
-            if stated is not None and stored < stated:
+            if stated is not None and (stored < stated or exact and stored > stated):
                 raise InputError(
                     f"utterance {name}: utt2num_frames says {stated} frames, "
                     f"{rxfilename} has {stored}"

@@ -35,7 +35,7 @@ class Rooms:
     def draw(self, reader: SoundReader, rng: np.random.Generator) -> Room:
         """Raises InputError if the response cannot be read, or is silent."""
         sound = _draw_sound(self.responses, rng)
-        response = reader.whole(sound.rxfilename)
+        response = reader.whole(sound)
         if not response.any():
             raise InputError(f"{sound.rxfilename}: this impulse response is silent")
         return Room(response)
@@ -177,15 +177,17 @@ def _convolve(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
     Departs from Kaldi's wav-reverberate, whose product at the Nyquist frequency is not
     that of a convolution (see dataset.wav).
     """
+    from scipy import fft
+
     overlap = len(response) - 1
     size = 1 << (4 * overlap + 1).bit_length()
     step = size - overlap
     count = -(-(len(signal) + overlap) // step)
     padded = np.zeros((count, step), np.float32)
     padded.ravel()[: len(signal)] = signal
-    pieces = np.fft.rfft(padded, size)
-    pieces *= np.fft.rfft(response, size)
-    blocks = np.fft.irfft(pieces, size)
+    pieces = fft.rfft(padded, size)
+    pieces *= fft.rfft(response, size)
+    blocks = fft.irfft(pieces, size)
     output = np.zeros((count + 1, step), np.float32)
     output[:-1] = blocks[:, :step]
     output[1:, :overlap] += blocks[:, step:]

@@ -127,7 +127,8 @@ class _SegmentQueue:
             StopIteration: there are no more batches, or stop() was called.
             InputError: a segment cannot be used, or too many; the message names the
                 utterance.
-            RuntimeError: a worker has died, or start() was not called.
+            WorkerDied: a worker has died.
+            RuntimeError: start() was not called.
         """
         begun = time.perf_counter()
         with self._lock:
@@ -135,6 +136,23 @@ class _SegmentQueue:
                 return self._fetch()
             finally:
                 self.wait_seconds += time.perf_counter() - begun
+
+    def describe(self, step: int) -> Task:
+        """What the batch number `step`, from 0, is made of."""
+        return self._task(step, self._sampler.plan(step))
+
+    def read(self, step: int) -> Batch:
+        """The batch number `step`, read here and now, whatever is under way.
+
+        Raises:
+            InputError: a segment cannot be read.
+        """
+        reader, plan = LocalReader(self._reading), self._sampler.plan(step)
+        reader.submit(self._task(step, plan))
+        features, faults = reader.take(step)
+        if faults:
+            raise InputError(faults[0].error)
+        return features, plan.labels
 
     def _fetch(self) -> Batch:
         if self._failure is not None:
@@ -184,7 +202,10 @@ class _SegmentQueue:
             plan = self._sampler.plan(step)
             self._labels.append(plan.labels)
             parts = self._blocks.take_blocks(step) if self._blocks else ()
-            source.submit(Task(step, self._name(plan), plan.length, self.dim, parts))
+            source.submit(self._task(step, plan)._replace(parts=parts))
+
+    def _task(self, step: int, plan: Segments) -> Task:
+        return Task(step, self._name(plan), plan.length, self.dim)
 
     def _name(self, plan: Segments) -> list[Segment]:
         rows, starts = plan.utterances.tolist(), plan.starts.tolist()

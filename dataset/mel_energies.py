@@ -123,8 +123,8 @@ def mel_energies(
     `vtln_warp` is the speaker's warp factor: above 1 the bins move down in frequency,
     as a longer vocal tract needs.
     """
-    window, banks = _filterbank(options, vtln_warp)
-    frames = _cut_frames(_prepare(samples, rate, options, rng), options)
+    window, banks = filterbank(options, vtln_warp)
+    frames = cut_frames(prepare_waveform(samples, rate, options, rng), options)
     mel = np.empty((len(banks), len(frames)), np.float32)
     energy = np.empty(len(frames))
     for start in range(0, len(frames), _LONG_BLOCK):
@@ -135,10 +135,15 @@ def mel_energies(
         for row, (first, weights) in enumerate(banks):
             columns = spectrum[first : first + len(weights)]
             mel[row, part] = float32_dot(weights, columns)
+    return mel, log_of_energy(energy, options)
+
+
+def log_of_energy(energy: np.ndarray, options: FrameOptions) -> np.ndarray:
+    """The logarithms of frames' energies, floored."""
     log_energy = np.log(np.maximum(energy, ENERGY_FLOOR))
     if options.energy_floor > 0:
         np.maximum(log_energy, np.log(options.energy_floor), out=log_energy)
-    return mel, log_energy
+    return log_energy
 
 
 def _power_spectrum(
@@ -157,7 +162,7 @@ def _power_spectrum(
     return power, energy
 
 
-def _prepare(
+def prepare_waveform(
     samples: np.ndarray,
     rate: float,
     options: FrameOptions,
@@ -181,7 +186,7 @@ def _prepare(
     return waveform
 
 
-def _cut_frames(waveform: np.ndarray, options: FrameOptions) -> np.ndarray:
+def cut_frames(waveform: np.ndarray, options: FrameOptions) -> np.ndarray:
     """A view [frames, window_size] of the waveform, reflected at its ends if wanted."""
     size, shift = options.window_size, options.window_shift
     count = num_frames(len(waveform), options)
@@ -225,7 +230,7 @@ def _transform(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.lru_cache(maxsize=64)  # as many warps as speakers commonly have
-def _filterbank(
+def filterbank(
     options: FrameOptions, vtln_warp: float
 ) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
     """Window [size]; for each mel bin its first FFT bin, and the weights from it."""

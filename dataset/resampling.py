@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from dataset.float32_product import float32_dot
+from dataset.float32_product import float32_dot, unthreaded_product
 
 _KALDI_ZEROS = 6
 _SPEED_ZEROS = 32  # sharper: this makes training data
@@ -21,10 +21,6 @@ _OUTPUTS = 1 << 12
 
 _GROUP = 32
 """Outputs that are the columns of one product of matrices."""
-
-_PRODUCT_SIZE = 1 << 18
-"""Multiplications of the largest one: OpenBLAS does not divide it among threads, on
-whose number the last bits of the result would depend."""
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
@@ -85,19 +81,15 @@ def play_faster(
     first = begin // period.outputs
     count = -(-end // period.outputs) - first
     start = first * period.inputs - period.before
-    low = max(start, 0)
-    high = min(start + (count - 1) * period.inputs + period.span, length)
-    blocks = -(-count // period.rows)
-    shape = blocks * period.rows, period.outputs
-    padded = np.zeros((shape[0] - 1) * period.inputs + period.span, np.float32)
+    padded = np.zeros((count - 1) * period.inputs + period.span, np.float32)
+    low, high = max(start, 0), min(start + len(padded), length)
     if low < high:
         padded[low - start : high - start] = read(low, high)
-    output = np.empty(shape, np.float32)
+    output = np.empty((count, period.outputs), np.float32)
     for offset, column, weights in period.groups:
         taps, width = weights.shape
-        rows = sliding_window_view(padded[offset:], taps)[:: period.inputs][: shape[0]]
-        rows = rows.reshape(blocks, period.rows, taps)
-        output[:, column : column + width] = (rows @ weights).reshape(-1, width)
+        rows = sliding_window_view(padded[offset:], taps)[:: period.inputs][:count]
+        output[:, column : column + width] = unthreaded_product(rows, weights)
     return output.ravel()[begin - first * period.outputs :][: end - begin]
 
 
@@ -106,7 +98,6 @@ class _Period(NamedTuple):
 
     Attributes:
         before: samples needed before a period; span: from there to the last one needed.
-        rows: periods that are put into one product.
         groups: (first input sample, from there; first output sample; filter values
             [inputs, outputs]).
     """
@@ -115,7 +106,6 @@ class _Period(NamedTuple):
     outputs: int
     before: int
     span: int
-    rows: int
     groups: list[tuple[int, int, np.ndarray]]
 
 
@@ -136,9 +126,7 @@ def _period(speed: Fraction) -> _Period:
         weights = _filter(distances.astype(np.float32), cutoff, _SPEED_ZEROS)
         groups.append((first + before, column, weights))
     span = max(offset + len(weights) for offset, _, weights in groups)
-    widest = max(len(weights) for _, _, weights in groups)
-    rows = max(1, _PRODUCT_SIZE // (widest * _GROUP))
-    return _Period(inputs, outputs, before, span, rows, groups)
+    return _Period(inputs, outputs, before, span, groups)
 
 
 def _filter(times: np.ndarray, cutoff: np.float32, zeros: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from dataset.kaldi_stream import is_pipe, split_offset
 from dataset.wav_pipe import plain_file
 from dataset.wave_cache import WaveCache
 
-_CACHE_BYTES = 1 << 27
+_CACHE_BYTES = 1 << 26
 _LENGTH_UNKNOWN = 1 << 60
 """libsndfile gives a length above this for a stream whose header has none."""
 
@@ -54,7 +54,7 @@ class SoundReader:
     """Opens sounds of one sampling rate.
 
     Sound files are opened anew each time, which takes 0.05 ms; what comes from other
-    pipes, and short sounds read by `whole`, is kept, up to a bound.
+    pipes, and what is read by `whole`, is kept, up to a bound.
 
     Args:
         rate: sampling rate in Hz that all must have.
@@ -82,18 +82,23 @@ class SoundReader:
                 channel = self._choose(stream.channels, sound.rxfilename)
                 recording: OpenSound = _FileSound(file, stream, channel)
             else:
-                recording = _WholeSound(self.whole(sound.rxfilename))
+                recording = self._decode(sound.rxfilename)
             yield _part(recording, sound, self._rate)
 
-    def whole(self, rxfilename: str) -> np.ndarray:
-        """All samples of a recording; those read last are kept.
+    def whole(self, sound: Sound) -> np.ndarray:
+        """All samples, for sounds that are short and serve many segments.
 
         Raises:
             InputError: as for `open`.
         """
+        part = _part(self._decode(sound.rxfilename), sound, self._rate)
+        return part.read(0, part.length)
+
+    def _decode(self, rxfilename: str) -> OpenSound:
         wave = self._cache.read(rxfilename)
         self._check_rate(wave.rate, rxfilename)
-        return wave.samples[self._choose(len(wave.samples), rxfilename)]
+        channel = self._choose(len(wave.samples), rxfilename)
+        return _WholeSound(wave.samples[channel])
 
     def _check_rate(self, rate: int, rxfilename: str) -> None:
         if rate != self._rate:

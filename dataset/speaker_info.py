@@ -8,13 +8,19 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from dataset.errors import InputError
 from dataset.segments import UNCHANGED, Segment
 from dataset.sound_reader import Sound
+from dataset.utterance_table import (
+    UtteranceIndex,
+    fill_index,
+    read_pairs,
+    refuse_line,
+)
 from dataset.vad_table import VadTable
 
 T = TypeVar("T")
@@ -124,8 +130,8 @@ def load_speaker_info(
             the files do not speak of the same utterances and frames.
     """
     classes = _read_spklist(spklist)
-    index, times = _Index(data_dir, waveforms), array.array("d")
-    rxfilename = TextColumn(_fill_index(index, times))
+    index, times = UtteranceIndex(data_dir, waveforms), array.array("d")
+    rxfilename = TextColumn(fill_index(index, times))
     if not index:
         raise InputError(f"{index.path} is empty")
     num_frames = _read_num_frames(os.path.join(data_dir, "utt2num_frames"), index)
@@ -144,20 +150,6 @@ def load_speaker_info(
         np.array(times).reshape(-1, 2) if times else None,
     )
     return info.with_copies(speeds) if speeds else info
-
-
-def read_recordings(data_dir: str) -> list[Sound]:
-    """What wav.scp of a data directory has, or segments if there is one.
-
-    Raises:
-        InputError: a file is missing or malformed.
-    """
-    index, times = _Index(data_dir, waveforms=True), array.array("d")
-    rxfilenames = list(_fill_index(index, times))
-    pairs = [(start, end) for start, end in zip(times[::2], times[1::2], strict=True)]
-    if not pairs:
-        return list(map(Sound, index, rxfilenames))
-    return list(map(Sound, index, rxfilenames, pairs))
 
 
 def table_faults(
@@ -181,10 +173,10 @@ def table_faults(
     lengths, speakers = (
         os.path.join(data_dir, name) for name in ("utt2num_frames", "spk2utt")
     )
-    index = _Index(data_dir, waveforms)
+    index = UtteranceIndex(data_dir, waveforms)
     rxfilenames: list[str] = []
     known = len(faults)
-    attempt(rxfilenames.extend, _fill_index(index, array.array("d")))
+    attempt(rxfilenames.extend, fill_index(index, array.array("d")))
     if not index and len(faults) == known:
         faults.append(f"{index.path} is empty")
     whole = len(faults) == known  # else what is missing from it means nothing
@@ -193,40 +185,21 @@ def table_faults(
         if (raw_features or waveforms) and num_frames is not None:
             attempt(_read_vad, os.path.join(data_dir, "vad.scp"), index, num_frames)
     else:
-        attempt(list, _read_pairs(lengths))
+        attempt(list, read_pairs(lengths))
     if whole and classes:
         attempt(_read_labels, speakers, index, classes)
     else:
-        attempt(list, _read_pairs(speakers))
+        attempt(list, read_pairs(speakers))
     return faults, TextColumn(index), TextColumn(rxfilenames)
-
-
-def _read_pairs(path: str) -> Iterator[tuple[str, str]]:
-    """The first word of each line and the rest, which may not be empty."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            for line in stream:
-                fields = line.split(None, 1)
-                if len(fields) < 2:
-                    _refuse_line(path, line, "two fields or more")
-                yield fields[0], fields[1].rstrip()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: {error}") from None
-
-
-def _refuse_line(path: str, line: str, expected: str) -> NoReturn:
-    raise InputError(f"{path}: expected {expected}, got the line '{line.strip()}'")
 
 
 def _read_spklist(path: str) -> dict[str, int]:
     classes: dict[str, int] = {}
-    for speaker, text in _read_pairs(path):
+    for speaker, text in read_pairs(path):
         if speaker in classes:
             raise InputError(f"{path}: speaker {speaker} is there twice")
         if not text.isdecimal():
-            _refuse_line(path, f"{speaker} {text}", "a speaker and its index")
+            refuse_line(path, f"{speaker} {text}", "a speaker and its index")
         classes[speaker] = int(text)
     if not classes:
         raise InputError(f"{path} is empty: expected lines 'speaker index'")
@@ -237,58 +210,6 @@ def _read_spklist(path: str) -> dict[str, int]:
             f"{len(classes) - 1}, each once, but {absent} is not among them"
         )
     return classes
-
-
-class _Index(dict[str, int]):
-    """Utterance -> row, and the table that the rows are in."""
-
-    def __init__(self, data_dir: str, waveforms: bool) -> None:
-        super().__init__()
-        self.table = "wav.scp" if waveforms else "feats.scp"
-        self.recordings = os.path.join(data_dir, self.table)
-        segments = os.path.join(data_dir, "segments")
-        self.has_segments = waveforms and os.path.exists(segments)
-        if self.has_segments:
-            self.table = "segments"
-        self.path = segments if self.has_segments else self.recordings
-
-
-def _fill_index(index: _Index, times: array.array[float]) -> Iterator[str]:
-    """Yields the rxfilename of each row; meanwhile the index gets the rows.
-
-    Args:
-        times: gets the start and the end of each row, if there are segments.
-    """
-    if not index.has_segments:
-        yield from fill_rows(index.path, index)
-        return
-    rows: dict[str, int] = {}
-    recordings = TextColumn(fill_rows(index.recordings, rows, "recording"))
-    for text in fill_rows(index.path, index):
-        recording, *numbers = text.split()
-        try:
-            start, end = map(float, numbers)
-        except ValueError:
-            start, end = 0.0, 0.0
-        if not 0 <= start < (np.inf if end == -1 else end):
-            _refuse_line(index.path, text, "a recording, its start and end in seconds")
-        if recording not in rows:
-            raise InputError(
-                f"{index.path}: recording {recording} is not in {index.recordings}; "
-                "mend the data directory (fix_data_dir.sh)"
-            )
-        times.extend((start, end))
-        yield recordings[rows[recording]]
-
-
-def fill_rows(
-    path: str, index: dict[str, int], what: str = "utterance"
-) -> Iterator[str]:
-    """Yields the second column of a table; meanwhile the index gets each key's row."""
-    for row, (key, value) in enumerate(_read_pairs(path)):
-        if index.setdefault(key, row) != row:
-            raise InputError(f"{path}: {what} {key} is there twice")
-        yield value
 
 
 def _row_finder(index: dict[str, int]) -> Callable[[str], int | None]:
@@ -310,27 +231,34 @@ def _row_finder(index: dict[str, int]) -> Callable[[str], int | None]:
     return find
 
 
-def _read_num_frames(path: str, index: _Index) -> np.ndarray:
+def _read_num_frames(path: str, index: UtteranceIndex) -> np.ndarray:
     num_frames = array.array("q", bytes(8 * len(index)))
     find = _row_finder(index)
-    for utterance, text in _read_pairs(path):
+    for utterance, text in read_pairs(path):
         row = find(utterance)
         if row is None:
             continue  # more than is needed does no harm
         frames = int(text) if text.isdecimal() else 0
         if frames < 1:
-            _refuse_line(path, f"{utterance} {text}", "a positive number of frames")
+            refuse_line(path, f"{utterance} {text}", "a positive number of frames")
+        if num_frames[row]:
+            raise InputError(f"{path}: utterance {utterance} is there twice")
         num_frames[row] = frames
     column = np.array(num_frames, np.int64)
     _check_complete(column > 0, index, path)
     return column
 
 
-def _read_labels(path: str, index: _Index, classes: dict[str, int]) -> np.ndarray:
+def _read_labels(
+    path: str, index: UtteranceIndex, classes: dict[str, int]
+) -> np.ndarray:
     labels = array.array("i", [-1]) * len(index)
-    unknown, missing = [], []
+    unknown, missing, seen = [], [], set()
     find = _row_finder(index)
-    for speaker, utterances in _read_pairs(path):
+    for speaker, utterances in read_pairs(path):
+        if speaker in seen:
+            raise InputError(f"{path}: speaker {speaker} is there twice")
+        seen.add(speaker)
         label = classes.get(speaker, -1)
         if label < 0:
             unknown.append(speaker)
@@ -354,7 +282,7 @@ def _read_labels(path: str, index: _Index, classes: dict[str, int]) -> np.ndarra
     return column
 
 
-def _read_vad(path: str, index: _Index, num_frames: np.ndarray) -> VadTable:
+def _read_vad(path: str, index: UtteranceIndex, num_frames: np.ndarray) -> VadTable:
     if not os.path.exists(path):
         raise InputError(
             f"{path} is missing: raw features need the decisions which frames are "
@@ -379,7 +307,7 @@ def _read_vad(path: str, index: _Index, num_frames: np.ndarray) -> VadTable:
 def _vad_entries(path: str, index: dict[str, int]) -> Iterator[tuple[int, str, str]]:
     """Number, utterance and rxfilename; those that are not in the index do no harm."""
     find, seen = _row_finder(index), bytearray(len(index))
-    for utterance, rxfilename in _read_pairs(path):
+    for utterance, rxfilename in read_pairs(path):
         row = find(utterance)
         if row is None:
             continue
@@ -389,7 +317,7 @@ def _vad_entries(path: str, index: dict[str, int]) -> Iterator[tuple[int, str, s
         yield row, utterance, rxfilename
 
 
-def _check_complete(found: np.ndarray, index: _Index, path: str) -> None:
+def _check_complete(found: np.ndarray, index: UtteranceIndex, path: str) -> None:
     if found.all():
         return
     missing = [name for name, row in index.items() if not found[row]]

@@ -7,11 +7,12 @@ segment later touches no other file than that of the features.
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import struct
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -26,6 +27,11 @@ _HEADER = struct.Struct("<5sbi")  # mark and token, size of an integer, frames
 _TOKEN = b"\0BFV "
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 _PADDING = bytes(4 * 7)
+
+
+# Number, utterance, frames, and the decisions as stored: little-endian float32. (A
+# NamedTuple would add a seventh to the time.)
+_Entry = tuple[int, str, int, bytes | memoryview]
 
 
 class Vad(NamedTuple):
@@ -62,31 +68,23 @@ class VadTable:
     def __init__(
         self, entries: Iterable[tuple[int, str, str]], num_utterances: int
     ) -> None:
-        """Reads the vectors that the entries point to; any value but 0 means voiced.
+        """Reads the vectors that the entries point to: 1 is voiced, 0 is not.
 
         Args:
             entries: (number, utterance, rxfilename of a float vector), any order.
             num_utterances: the numbers are below this.
 
         Raises:
-            InputError: there is no vector; the message names the utterance.
+            InputError: there is no vector, or it has other values, which
+                select-voiced-frames refuses, too; the message names the utterance.
         """
         self.num_frames = np.full(num_utterances, -1, np.int64)
         self.num_voiced = np.zeros(num_utterances, np.int64)
         self._begin = np.zeros(num_utterances, np.int64)
         self._bits = bytearray()
-        rows: list[int] = []
-        lengths: list[int] = []
-        vectors: list[bytes | memoryview] = []
-        for row, num_frames, vector in _vectors(entries):
-            rows.append(row)
-            lengths.append(num_frames)
-            # Each utterance begins with a byte of its own.
-            vectors += vector, _PADDING[: 4 * (-num_frames % 8)]
-            if len(rows) == _BLOCK:
-                self._add(rows, lengths, vectors)
-                rows, lengths, vectors = [], [], []
-        self._add(rows, lengths, vectors)
+        vectors = _vectors(entries)
+        while block := list(itertools.islice(vectors, _BLOCK)):
+            self._add(block)
 
     def __getitem__(self, row: int) -> Vad:
         num_frames, begin = int(self.num_frames[row]), int(self._begin[row])
@@ -113,19 +111,24 @@ class VadTable:
             )
         return counts
 
-    def _add(
-        self, rows: list[int], lengths: list[int], vectors: list[bytes | memoryview]
-    ) -> None:
-        if not rows:
-            return
-        bits = np.packbits(np.frombuffer(b"".join(vectors), "<f4") != 0)
-        num_frames = np.array(lengths, np.int64)
+    def _add(self, block: list[_Entry]) -> None:
+        rows, _, lengths, vectors = zip(*block, strict=True)
+        num_frames = np.array(lengths)
+        # Each utterance begins with a byte of its own.
+        gaps = [_PADDING[: 4 * (-length % 8)] for length in lengths]
+        parts = itertools.chain.from_iterable(zip(vectors, gaps, strict=True))
+        values = np.frombuffer(b"".join(parts), "<f4")
+        voiced = values != 0
+        if ((values == 1) != voiced).any():
+            _refuse_values(block)
+        bits = np.packbits(voiced)
         ends = np.cumsum(-(-num_frames // 8))
         counts = np.concatenate([[0], np.cumsum(_ONES[bits], dtype=np.int64)])
         begins = np.concatenate([[0], ends[:-1]])
-        self.num_frames[rows] = num_frames
-        self.num_voiced[rows] = counts[ends] - counts[begins]
-        self._begin[rows] = len(self._bits) + begins
+        where = np.array(rows)
+        self.num_frames[where] = num_frames
+        self.num_voiced[where] = counts[ends] - counts[begins]
+        self._begin[where] = len(self._bits) + begins
         self._bits += bits.tobytes()
 
 
@@ -140,15 +143,25 @@ def _sources(num_frames: int, speed: Fraction) -> np.ndarray:
     return (faster * (2 * np.arange(count) + 1)) // base
 
 
-def _vectors(
-    entries: Iterable[tuple[int, str, str]],
-) -> Iterator[tuple[int, int, bytes | memoryview]]:
-    """Number, frames and little-endian float32 values of each entry."""
+def _refuse_values(block: list[_Entry]) -> NoReturn:
+    for _, utterance, _, vector in block:
+        values = np.frombuffer(vector, "<f4")
+        other = np.flatnonzero((values != 0) & (values != 1))
+        if len(other):
+            raise InputError(
+                f"utterance {utterance}: expected VAD decisions 0 and 1, got "
+                f"{values[other[0]]:g} for frame {other[0]}: compute them anew "
+                "(sid/compute_vad_decision.sh)"
+            )
+    raise AssertionError("all values are 0 or 1")
+
+
+def _vectors(entries: Iterable[tuple[int, str, str]]) -> Iterator[_Entry]:
     open_path, archive = "", memoryview(b"")
     for row, utterance, rxfilename in entries:
         path, offset = split_offset(rxfilename)
         if path == rxfilename:  # a file without an offset, a pipe, a range
-            yield row, *_read(utterance, rxfilename)
+            yield row, utterance, *_read(utterance, rxfilename)
             continue
         if path != open_path:
             open_path, archive = path, _map(path)
@@ -157,10 +170,10 @@ def _vectors(
             token, size, num_frames = _HEADER.unpack_from(archive, offset)
             end = begin + 4 * num_frames
             if token == _TOKEN and size == 4 and begin <= end <= len(archive):
-                yield row, num_frames, archive[begin:end]
+                yield row, utterance, num_frames, archive[begin:end]
                 continue
         # Text, double precision, or damaged, which the ordinary reader says.
-        yield row, *_read(utterance, rxfilename)
+        yield row, utterance, *_read(utterance, rxfilename)
 
 
 def _map(path: str) -> memoryview:
@@ -182,4 +195,4 @@ def _read(utterance: str, rxfilename: str) -> tuple[int, bytes]:
         raise InputError(
             f"utterance {utterance}: cannot read its VAD decisions: {error}"
         ) from None
-    return len(vector), (vector != 0).astype("<f4").tobytes()
+    return len(vector), vector.astype("<f4").tobytes()

@@ -37,11 +37,11 @@ def check_recordings(
     Raises:
         InputError: the first thing that cannot be used.
     """
-    sample = read_recordings(info, waveforms, _FEW, 1, seed=0, seconds=_FEW_SECONDS)
+    sample = make_sample(info, waveforms, _FEW, 1, seed=0, seconds=_FEW_SECONDS)
     return judge(sample, tolerant)
 
 
-def read_recordings(
+def make_sample(
     info: SpeakerInfo,
     waveforms: WaveformOptions,
     number: int,

@@ -2,9 +2,9 @@
 
 Of an utterance the samples of the wanted frames and of the CMVN windows around them are
 read, played faster or slower, put into a room or mixed with noise, and turned into
-features. Without all that it is what `compute-mfcc-feats`, `apply-cmvn-sliding` and
-`select-voiced-frames` write for the whole utterance, but for the dither, whose noise
-is another one each time.
+features. Without all that they are to 0.002 what `compute-mfcc-feats`,
+`apply-cmvn-sliding` and `select-voiced-frames` write for the whole utterance, but for
+the dither, whose noise is another one each time.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from dataset.resampling import faster_length, play_faster
 from dataset.segments import Segment
 from dataset.sound_reader import OpenSound, Sound, SoundReader
 from dataset.voiced_segment import locate_voiced
+
+_DITHER_LENGTH = 1 << 20
+"""Random numbers that dither is taken from, at a random place."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,13 @@ class WaveformReader:
         self._noises = SoundReader(self._rate)
         is_mfcc = isinstance(self._options, ComputeMfccOptions)
         self._compute: Compute = compute_mfcc if is_mfcc else compute_fbank
-        # Frames are cut out here, with what lies around them or is reflected.
-        self._cut_options = dataclasses.replace(self._options, snip_edges=True)
+        # Frames are cut out here, with what lies around them or is reflected; and so
+        # much noise takes longer to draw than to transform.
+        self._cut_options = dataclasses.replace(
+            self._options, snip_edges=True, dither=0.0
+        )
+        table = np.random.default_rng(0).standard_normal(_DITHER_LENGTH, np.float32)
+        self._dither = table * np.float32(self._options.dither)
 
     def read(
         self, segment: Segment, length: int, rng: np.random.Generator
@@ -85,7 +93,10 @@ class WaveformReader:
             raise InputError(
                 f"utterance {segment.utterance} ({segment.rxfilename}): {error}"
             ) from None
-        frames = self._compute(samples, self._rate, self._cut_options, rng)
+        if self._options.dither:
+            begin = int(rng.integers(_DITHER_LENGTH))
+            samples = samples + _from(self._dither, begin, len(samples))
+        frames = self._compute(samples, self._rate, self._cut_options, exact=False)
         return voiced.normalise(frames)
 
     def _check_length(self, recording: OpenSound, num_decisions: int) -> None:
@@ -129,3 +140,10 @@ class WaveformReader:
         if (first, last) == (begin, end):
             return samples
         return np.pad(samples, (first - begin, end - last), "symmetric")
+
+
+def _from(table: np.ndarray, begin: int, length: int) -> np.ndarray:
+    """So many values from a place on; after the last one comes the first."""
+    if begin + length <= len(table):
+        return table[begin : begin + length]
+    return np.resize(np.roll(table, -begin), length)

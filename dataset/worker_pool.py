@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from dataset.batch_reader import BatchReader, ReadingOptions
+from dataset.errors import WorkerDied
 from dataset.segments import Fault, Task
 from dataset.shared_ring import RingShape, SharedRing, create_shared_file
 
@@ -98,14 +99,12 @@ class WorkerPool:
             self._ring = SharedRing(ring_fd, shape)
             for index in range(num_workers):
                 self._workers.append(_start_worker(index, ring_fd, shape))
-            self._poll = select.poll()
-            for worker in self._workers:
-                worker.connection.send(options)
-                self._poll.register(worker.connection, select.POLLIN)
-        except OSError:
-            raise self._death(worker) from None
         finally:
             os.close(ring_fd)
+        self._poll = select.poll()
+        for worker in self._workers:
+            self._poll.register(worker.connection, select.POLLIN)
+            self._tell(worker, options)
 
     @property
     def process_ids(self) -> list[int]:
@@ -116,7 +115,7 @@ class WorkerPool:
         """Asks for a batch.
 
         Raises:
-            RuntimeError: a worker has died.
+            WorkerDied: a worker has died.
         """
         self._waiting.append(task)
         self._send()
@@ -128,7 +127,7 @@ class WorkerPool:
         if the caller has kept so many that new ones would find no place.
 
         Raises:
-            RuntimeError: a worker has died.
+            WorkerDied: a worker has died.
         """
         self._collect(0)
         while step not in self._done:
@@ -145,7 +144,7 @@ class WorkerPool:
         return batch if fits else batch.copy(), faults
 
     def stop(self) -> None:
-        """Kills the workers, from any thread; who waits in take() gets RuntimeError."""
+        """Kills the workers, from any thread; who waits in take() gets WorkerDied."""
         self._kill()
 
     def _collect(self, timeout: float) -> bool:
@@ -168,10 +167,15 @@ class WorkerPool:
             worker.tasks.append(task)
             slot = self._free.popleft()
             self._slots[task.step] = slot, task.shape
-            try:
-                worker.connection.send((slot, task))
-            except OSError:
-                raise self._death(worker) from None
+            self._tell(worker, (slot, task))
+
+    def _tell(
+        self, worker: _Worker, message: ReadingOptions | tuple[int, Task]
+    ) -> None:
+        try:
+            worker.connection.send(message)
+        except OSError:
+            raise self._death(worker) from None
 
     def _receive(self, worker: _Worker) -> None:
         try:
@@ -191,7 +195,7 @@ class WorkerPool:
                     self._place(worker),
                 )
 
-    def _death(self, worker: _Worker) -> RuntimeError:
+    def _death(self, worker: _Worker) -> WorkerDied:
         status = worker.process.wait()
         cause = f"ended with status {status}"
         if status < 0:
@@ -200,7 +204,7 @@ class WorkerPool:
             -signal.SIGBUS: "; was the archive cut short or its disk lost?",
             -signal.SIGKILL: "; was there too little memory?",
         }.get(status, "")
-        return RuntimeError(
+        return WorkerDied(
             f"a data worker (process id {worker.process.pid}) {cause} "
             f"{self._place(worker)}{hint}"
         )

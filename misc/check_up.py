@@ -108,6 +108,7 @@ class CheckUp:
             params.max_segment_len if params else _LENGTH,
             seed,
             _SAMPLE_SECONDS,
+            exact=params is not None and params.raw_features,
         )
         self._judge(folder, sample, tolerance)
         text = (
@@ -134,7 +135,7 @@ class CheckUp:
             waveforms = None
         if info is None or waveforms is None:
             return Lists(folder, spklist, None, 0, 0), f"{folder}: no features\n"
-        sample = waveform_check.read_recordings(
+        sample = waveform_check.make_sample(
             info,
             waveforms,
             _NUM_SEGMENTS,

@@ -275,6 +275,9 @@ class Params(AugmentationKeys):
     save_checkpoints_steps: int = key("steps between checkpoints", 30000, low=1)
     keep_checkpoint_max: int = key("checkpoints kept, newest first", 10, low=1)
     save_summary_steps: int = key("steps between TensorBoard scalars", 1000, low=1)
+    summary_histograms: bool = key(
+        "with them, histograms of weights and gradients", False
+    )
     show_training_progress: int = key("steps between log lines", 100, low=1)
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dataset.errors import InputError
 from dataset.sound_reader import Sound, SoundReader, seekable_file
-from dataset.speaker_info import fill_rows, read_recordings
+from dataset.utterance_table import fill_rows, read_recordings
 from misc.kaldi.augment import split_list_line
 
 _NUM_HEARD = 20
@@ -69,7 +69,7 @@ def _is_rir_list(path: str) -> bool:
 
 
 def _read_rir_list(path: str) -> Iterator[Sound]:
-    with open(path, encoding="utf-8") as stream:
+    with open(path, encoding="utf-8", errors="surrogateescape") as stream:
         for number, line in enumerate(stream, 1):
             where = f"{path}:{number}"
             options, words = split_list_line(line, where)

@@ -5,60 +5,25 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from toy_sounds import RATE, make_speech, write_sound
+from toy_sounds import MFCC, make_speech, write_recordings, write_sound
 
 from dataset.augmentation import Additions, Augmentation, Rooms
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
-from dataset.features import VadOptions, compute_mfcc, energy_vad
-from dataset.front_end import ComputeMfccOptions
-from dataset.kaldi_io import write_vec_flt
 from dataset.masks import Masks
 from dataset.sound_reader import Sound
 from dataset.speaker_info import load_speaker_info, table_faults
 from dataset.waveform_reader import WaveformOptions
 
-MFCC = ComputeMfccOptions(sample_frequency=RATE, num_ceps=10, snip_edges=False)
 PLAIN = WaveformOptions(MFCC)
 SPEEDS = (Fraction(9, 10), Fraction(11, 10))
 RANDOM = {"num_speakers": 4, "num_segments": 2, "min_len": 20, "max_len": 40, "seed": 3}
 SEQUENTIAL = {"batch_size": 5, "min_len": 20, "max_len": 40, "seed": 3}
 
 
-def write_data(folder, num_speakers=4, per_speaker=3, segments=False):
-    """A data directory of recordings, of wav and flac files; returns its arguments."""
-    names = ("wav.scp", "vad.scp", "utt2num_frames", "spk2utt", "spklist", "segments")
-    tables = dict.fromkeys(names, "")
-    rng = np.random.default_rng(1)
-    with open(folder / "vad.ark", "wb") as vad:
-        for speaker in range(num_speakers):
-            utterances = [f"s{speaker}_{i}" for i in range(per_speaker)]
-            tables["spk2utt"] += f"s{speaker} {' '.join(utterances)}\n"
-            tables["spklist"] += f"s{speaker} {speaker}\n"
-            for i, name in enumerate(utterances):
-                samples = make_speech(rng.uniform(1, 2), 10 * speaker + i)
-                path = folder / f"{name}.{('wav', 'flac')[i % 2]}"
-                write_sound(path, samples)
-                pipe = f"flac -dcs {path} |" if i % 2 else path
-                tables["wav.scp"] += f"{name}{'_rec' * segments} {pipe}\n"
-                if segments:
-                    tables["segments"] += f"{name} {name}_rec 0.1 0.9\n"
-                    samples = samples[int(0.1 * RATE) : int(0.9 * RATE)]
-                features = compute_mfcc(samples, RATE, MFCC)
-                decisions = energy_vad(features, VadOptions(2.0, 0.5, 2, 0.3))
-                place = f"{folder}/vad.ark:{vad.tell() + len(name) + 1}"
-                write_vec_flt(vad, decisions, key=name)
-                tables["vad.scp"] += f"{name} {place}\n"
-                tables["utt2num_frames"] += f"{name} {len(features)}\n"
-    for name, text in tables.items():
-        if text:
-            (folder / name).write_text(text)
-    return str(folder), str(folder / "spklist")
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
+    return write_recordings(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +176,7 @@ def test_whole_copies_can_be_read(data, augmented):
 
 
 def test_segments_of_recordings(tmp_path, data):
-    data = write_data(tmp_path, segments=True)
+    data = write_recordings(tmp_path, segments=True)
     info = load_speaker_info(*data, waveforms=True)
     assert info.utterance[0] == "s0_0"
     assert info.segment(0, 3).times == (0.1, 0.9)
@@ -231,7 +196,7 @@ def test_segments_of_recordings(tmp_path, data):
     ],
 )
 def test_wrong_tables_are_refused(tmp_path, name, old, new, words):
-    data = write_data(tmp_path, num_speakers=1, segments=True)
+    data = write_recordings(tmp_path, num_speakers=1, segments=True)
     path = tmp_path / name
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(InputError, match=words):
@@ -242,7 +207,7 @@ def test_wrong_tables_are_refused(tmp_path, name, old, new, words):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_recording_gone_or_cut_is_told_of_at_its_batch(tmp_path, workers):
-    data = write_data(tmp_path, num_speakers=2)
+    data = write_recordings(tmp_path, num_speakers=2)
     sequential = SEQUENTIAL | {"batch_size": 3}
     queue, other, tolerant = (
         KaldiDataSeqQueue(*data, workers, waveforms=PLAIN, **sequential),
@@ -269,7 +234,7 @@ def test_recording_gone_or_cut_is_told_of_at_its_batch(tmp_path, workers):
 
 
 def test_a_look_at_the_recordings_before_the_start(tmp_path):
-    data = write_data(tmp_path, num_speakers=2)
+    data = write_recordings(tmp_path, num_speakers=2)
     (tmp_path / "s0_1.flac").unlink()
     with pytest.raises(InputError, match=r"utterance s0_1 .*No such file"):
         KaldiDataSeqQueue(*data, waveforms=PLAIN, **SEQUENTIAL)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy
+from toy_sounds import augmented_config, write_recordings
 
 from dataset.kaldi_io import write_mat
 
@@ -217,3 +218,40 @@ def test_a_bad_segment_for_validation_is_a_fault(home):
         stream.truncate(ark.stat().st_size - 10)
     output = doctor(home, "--no-net", "--set", "max_bad_segments=0.5", status=1)
     assert output.partition("The training cannot run:")[2].count("s5-u1: ") == 1
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """A configuration that makes and augments features of recordings."""
+    keys = augmented_config(tmp_path) | {"num_parallel_datasets": 1}
+    toy.write_config(tmp_path / "config.json", **keys)
+    write_recordings(tmp_path / "train")
+    write_recordings(tmp_path / "valid", per_speaker=2)
+    return tmp_path
+
+
+def test_recordings_with_their_network(recordings):
+    output = doctor(recordings)
+    assert "train: 12 recordings, about 0." in output
+    assert "10 features a frame; of 12 segments made of them 0 cannot be used" in output
+    assert row(output, "classes of the spklist, at 3 speeds") == ["12"]
+    assert row(output, "there")[:2] == ["12", "36"]
+    assert "12 speakers" in output
+    for name in ("read by 1 workers", "read in the training process", "needed by"):
+        assert float(row(output, name)[-3]) > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("train/s1_2.wav", "utterance s1_2 ("),
+        ("train/vad.scp", "train/vad.scp is missing"),
+        ("train/wav.scp", "cannot read train/wav.scp"),
+        ("rir_list", "cannot read rir_list"),
+        ("0.wav", "r0: no such file"),
+        ("mfcc.conf", "mfcc.conf: No such file"),
+    ],
+)
+def test_missing_files_of_an_augmentation(recordings, path, words):
+    (recordings / path).unlink()
+    assert words in doctor(recordings, "--no-net", status=1)

@@ -46,8 +46,9 @@ overrides="seed=$seed" online=false valid_utts=1
 if grep -q '"waveform_features"' "$nnet_config"; then
   # Features are made, and augmented, while training: without copies on disk.
   online=true valid_utts=2 min_num_utts=1
-  overrides="$overrides augment_reverb_lists=[\"$data/noise/rir_list\"]"
-  overrides="$overrides augment_noise_lists=[\"$data/noise/noise\"]"
+  # The backslashes are for the shell that run.pl starts.
+  overrides="$overrides augment_reverb_lists=[\\\"$data/noise/rir_list\\\"]"
+  overrides="$overrides augment_noise_lists=[\\\"$data/noise/noise\\\"]"
 fi
 nnetdir=$exp/$(basename "$nnet_config" .json)
 mkdir -p "$data" "$exp"
