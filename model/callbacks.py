@@ -14,7 +14,8 @@ from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from misc.metrics import compute_cos_pairwise_eer
 from misc.params import Params
-from misc.run_dir import RunDir, halving_rates, write_whole
+from misc.run_dir import RunDir, write_whole
+from misc.schedule import ends_by_validation, epoch_rates, start_rates
 
 _logger = logging.getLogger("train")
 
@@ -49,7 +50,7 @@ def validate(
     ]
     loss = float(np.mean(losses))
     if not math.isfinite(loss):
-        steps = int(model.optimizer.iterations)
+        steps = int(model.global_step)
         raise InputError(f"the validation loss is {loss} after {steps} steps")
     return loss, compute_cos_pairwise_eer(embeddings, targets)
 
@@ -100,12 +101,9 @@ def speaker_groups(
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """After each epoch: validates, writes files and a checkpoint, sets the next rate.
+    """After each epoch: validates, writes files and a checkpoint, may end the training.
 
     `valid/loss` and `valid/eer` go to TensorBoard, too.
-
-    The rates follow from the files alone, so that a resumed run goes on as the unbroken
-    one would have.
 
     Args:
         run: the folder of the run.
@@ -127,19 +125,17 @@ class EpochEnd(keras.callbacks.Callback):
         self.config = params
         self.valid_queue = valid_queue
 
-    def on_epoch_begin(self, epoch, logs=None):
-        losses = [loss for loss, _ in self.run.valid_losses()[:epoch]]
-        self.model.optimizer.learning_rate = self._rates(epoch, losses)[epoch]
-
     def on_epoch_end(self, epoch, logs=None):
         started = time.monotonic()
         loss, eer = validate(self.model, self.valid_queue, self.config)
         history = [*self.run.valid_losses()[:epoch], (loss, eer)]
         losses = [value for value, _ in history]
-        rates = self._rates(epoch, losses)
-        self.run.write_progress(history, rates[: epoch + 2])
+        recorded = self.run.learning_rates()[: epoch + 1]
+        rates = epoch_rates(self.config, losses, recorded)
+        starts = start_rates(self.config, rates[: epoch + 2])
+        self.run.write_progress(history, starts)
         save_checkpoint(self.model, self.run, self.config.keep_checkpoint_max)
-        step = int(self.model.optimizer.iterations)
+        step = int(self.model.global_step)
         self.scalars.add_scalar("valid/loss", loss, step)
         self.scalars.add_scalar("valid/eer", eer, step)
         self.scalars.flush()
@@ -151,23 +147,12 @@ class EpochEnd(keras.callbacks.Callback):
             time.monotonic() - started,
         )
         best_epoch = losses.index(min(losses))
-        if isinstance(self.config.learning_rate, str):
+        if not ends_by_validation(self.config):
             return
         if rates[-1] < self.config.min_learning_rate - 1e-12:
             self._stop(f"the learning rate fell below {self.config.min_learning_rate}")
         elif epoch - best_epoch >= self.config.early_stop_epochs:
             self._stop(f"no better validation loss since epoch {best_epoch}")
-
-    def _rates(self, epoch: int, losses: list[float]) -> list[float]:
-        listed = self.config.learning_rate_list()
-        if listed is not None:
-            return listed
-        return halving_rates(
-            float(self.config.learning_rate),
-            losses,
-            self.config.reduce_lr_epochs,
-            self.run.learning_rates()[: epoch + 1],
-        )
 
     def _stop(self, why: str) -> None:
         _logger.info("training ends: %s", why)
@@ -176,7 +161,7 @@ class EpochEnd(keras.callbacks.Callback):
 
 def save_checkpoint(model: keras.Model, run: RunDir, keep: int) -> None:
     """Saves weights, optimizer and step as the run's newest checkpoint."""
-    step = int(model.optimizer.iterations)
+    step = int(model.global_step)
     write_whole(run.model_file(step), model.save)
     run.add_checkpoint(step, keep)
 
