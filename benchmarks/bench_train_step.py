@@ -170,8 +170,8 @@ def train_torch(loss: str, variant: str) -> None:
         parts += [nn.Conv1d(width, units, kernel), nn.BatchNorm1d(units), nn.ReLU()]
         width = units
     parts.append(Pooling())
-    for width in (2 * width, 512):
-        parts += [nn.Linear(width, 512), nn.BatchNorm1d(512), nn.ReLU()]
+    for inputs in (2 * width, 512):
+        parts += [nn.Linear(inputs, 512), nn.BatchNorm1d(512), nn.ReLU()]
     network, output = nn.Sequential(*parts), nn.Linear(512, SPEAKERS, loss == "softmax")
     weights = [*network.parameters(), *output.parameters()]
     optimizer = torch.optim.SGD(weights, RATE, momentum=MOMENTUM)

@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 
 from misc.params import Params
+from model.normalization import BatchNormalization
 
 BATCHNORM_EPSILON = 1e-3
 LEAKY_SLOPE = 0.2
@@ -48,7 +49,8 @@ def nonlinearity(kind: str, params: Params, rank: int, name: str) -> layers.Laye
 
 def batch_normalization(params: Params, rank: int, name: str) -> layers.Layer:
     """Batch normalisation with the original's constants, of a tensor of rank 2 or 3."""
-    return layers.BatchNormalization(
+    kind = BatchNormalization if rank == 3 else layers.BatchNormalization
+    return kind(
         momentum=params.batchnorm_momentum,
         epsilon=BATCHNORM_EPSILON,
         name=name,
