@@ -71,6 +71,7 @@ class RunDir:
     """Paths and small files of one run; `path` is `nnetdir/nnet`."""
 
     def __init__(self, model_dir: str) -> None:
+        self.model_dir = model_dir
         self.path = os.path.join(model_dir, "nnet")
 
     def file(self, name: str) -> str:

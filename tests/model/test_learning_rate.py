@@ -45,7 +45,9 @@ def used(monkeypatch):
     fit = trainer.Feed.fit
 
     def recorded_fit(feed, model, **arguments):
-        arguments["callbacks"] = [*arguments["callbacks"], Recorder()]
+        recorder = Recorder()
+        recorder.set_model(model)
+        arguments["callbacks"].append(recorder)
         fit(feed, model, **arguments)
 
     monkeypatch.setattr(trainer.Feed, "fit", recorded_fit)
