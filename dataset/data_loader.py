@@ -20,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 
 from dataset.archive_check import check_archives
-from dataset.bad_segments import BadSegments
+from dataset.bad_segments import BadSegments, replace_rows
 from dataset.batch_reader import STORED_FEATURES, ReadingOptions
 from dataset.errors import InputError
 from dataset.masks import Masks
@@ -133,14 +133,12 @@ class _SegmentQueue:
         return self._task(step, self._sampler.plan(step))
 
     def read(self, step: int) -> Batch:
-        """The batch number `step`, read here and now, whatever is under way.
-
-        Raises:
-            InputError: a segment cannot be read.
-        """
-        reader, plan = LocalReader(), self._sampler.plan(step)
+        """A batch that fetch() has given, read again, whatever is under way."""
+        reader, plan = LocalReader(self._reading), self._sampler.plan(step)
         reader.submit(self._task(step, plan))
-        return reader.take(step), plan.labels
+        features, faults = reader.take(step)
+        replace_rows(features, plan.labels, faults)
+        return features, plan.labels
 
     def _fetch(self) -> Batch:
         if self._failure is not None:
