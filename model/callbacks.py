@@ -16,7 +16,8 @@ from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from misc.metrics import compute_cos_pairwise_eer
 from misc.params import Params
-from misc.run_dir import RunDir, halving_rates, write_whole
+from misc.run_dir import RunDir, write_whole
+from misc.schedule import ends_by_validation, epoch_rates, start_rates
 from misc.training_log import TRAINING, VALIDATION, TrainingLog
 from model.event_file import EventFile
 from model.histograms import add_histograms
@@ -55,7 +56,7 @@ def validate(
     ]
     loss = float(np.mean(losses))
     if not math.isfinite(loss):
-        steps = int(model.optimizer.iterations)
+        steps = int(model.global_step)
         raise InputError(
             f"the validation loss is {loss} after {steps} steps: "
             f"{_not_finite(batches, embeddings)}"
@@ -122,12 +123,9 @@ def speaker_groups(
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """After each epoch: validates, writes files and a checkpoint, sets the next rate.
+    """After each epoch: validates, writes files and a checkpoint, may end the training.
 
     `valid/loss` and `valid/eer` go to TensorBoard and to `validation_log.csv`, too.
-
-    The rates follow from the files alone, so that a resumed run goes on as the unbroken
-    one would have.
 
     Args:
         run: the folder of the run.
@@ -155,13 +153,9 @@ class EpochEnd(keras.callbacks.Callback):
         self.config = params
         self.valid_queue = valid_queue
 
-    def on_epoch_begin(self, epoch, logs=None):
-        losses = [loss for loss, _ in self.run.valid_losses()[:epoch]]
-        self.model.optimizer.learning_rate = self._rates(epoch, losses)[epoch]
-
     def on_epoch_end(self, epoch, logs=None):
         started = time.monotonic()
-        step = int(self.model.optimizer.iterations)
+        step = int(self.model.global_step)
         self.not_finite.check_weights(self.model, step)
         try:
             loss, eer = validate(self.model, self.valid_queue, self.config)
@@ -170,8 +164,10 @@ class EpochEnd(keras.callbacks.Callback):
             raise InputError(f"{error}. {last}") from None
         history = [*self.run.valid_losses()[:epoch], (loss, eer)]
         losses = [value for value, _ in history]
-        rates = self._rates(epoch, losses)
-        self.run.write_progress(history, rates[: epoch + 2])
+        recorded = self.run.learning_rates()[: epoch + 1]
+        rates = epoch_rates(self.config, losses, recorded)
+        starts = start_rates(self.config, rates[: epoch + 2])
+        self.run.write_progress(history, starts)
         seconds = time.monotonic() - started
         figures = {"loss": loss, "eer": eer}
         rate = float(self.model.optimizer.learning_rate)
@@ -188,23 +184,12 @@ class EpochEnd(keras.callbacks.Callback):
             seconds,
         )
         best_epoch = losses.index(min(losses))
-        if isinstance(self.config.learning_rate, str):
+        if not ends_by_validation(self.config):
             return
         if rates[-1] < self.config.min_learning_rate - 1e-12:
             self._stop(f"the learning rate fell below {self.config.min_learning_rate}")
         elif epoch - best_epoch >= self.config.early_stop_epochs:
             self._stop(f"no better validation loss since epoch {best_epoch}")
-
-    def _rates(self, epoch: int, losses: list[float]) -> list[float]:
-        listed = self.config.learning_rate_list()
-        if listed is not None:
-            return listed
-        return halving_rates(
-            float(self.config.learning_rate),
-            losses,
-            self.config.reduce_lr_epochs,
-            self.run.learning_rates()[: epoch + 1],
-        )
 
     def _stop(self, why: str) -> None:
         _logger.info("training ends: %s", why)
@@ -213,7 +198,7 @@ class EpochEnd(keras.callbacks.Callback):
 
 def save_checkpoint(model: keras.Model, run: RunDir, keep: int) -> None:
     """Saves weights, optimizer and step as the run's newest checkpoint."""
-    step = int(model.optimizer.iterations)
+    step = int(model.global_step)
     write_whole(run.model_file(step), model.save)
     run.add_checkpoint(step, keep)
 

@@ -51,7 +51,7 @@ class UtteranceEmbedder:
         chunk_size: int = 10000,
         normalize: bool = False,
     ) -> None:
-        model = load_model(RunDir(model_dir), checkpoint)
+        model = load_model(RunDir(model_dir), checkpoint).in_float32()
         self.dim, self.context = model.feature_dim, model.context
         if chunk_size < 2 * self.context:
             raise InputError(

@@ -24,6 +24,7 @@ from model.callbacks import (
     validate,
 )
 from model.event_file import EventFile
+from model.learning_rate import LearningRate
 from model.not_finite import NotFinite
 from model.optimizer import make_optimizer
 from model.speaker_net import SpeakerNet, check_choices
@@ -87,7 +88,7 @@ class Trainer:
         """
         if continue_training:
             model = load_model(self.run)
-            _check_history(self.run, self.params, int(model.optimizer.iterations))
+            _check_history(self.run, self.params, int(model.global_step))
         elif self.params.noload_var_list or self.params.noupdate_var_list:
             raise InputError(
                 "'noload_var_list' and 'noupdate_var_list' are for nnet/finetune.py; "
@@ -153,7 +154,7 @@ class Trainer:
     ) -> Iterator[tuple[KaldiDataRandomQueue, KaldiDataSeqQueue]]:
         """The queues of training and validation, the former at the model's step."""
         keras.utils.set_random_seed(self.params.seed)
-        step = int(model.optimizer.iterations) if model else 0
+        step = int(model.global_step) if model else 0
         with (
             validation_queue(self.params, valid_dir, valid_spklist) as valid_queue,
             training_queue(self.params, train_dir, train_spklist, step) as queue,
@@ -186,11 +187,12 @@ class Trainer:
         valid_queue: KaldiDataSeqQueue,
     ) -> None:
         """Epochs of `num_steps_per_epoch`; the first may be the rest of one."""
-        step = int(model.optimizer.iterations)
+        step = int(model.global_step)
         not_finite = NotFinite(self.run, queue, step)
         with contextlib.closing(EventFile(self.run.path, step)) as events:
             shared = (events, not_finite, step)
             callbacks = [
+                LearningRate(self.run, self.params),
                 EpochEnd(self.run, self.params, valid_queue, *shared),
                 StepEnd(self.run, self.params, queue, *shared),
             ]
@@ -330,6 +332,6 @@ def compiled_model(params: Params, dim: int, num_speakers: int) -> SpeakerNet:
     """
     model = SpeakerNet(params, dim, num_speakers)
     model.node(params.embedding_node)  # now, not at extraction
-    model.compile(optimizer=make_optimizer(params), jit_compile=False)
+    model.compile(optimizer=make_optimizer(params), jit_compile=params.jit_compile)
     model.optimizer.build(model.trainable_variables)
     return model
