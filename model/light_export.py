@@ -1,22 +1,30 @@
 """From the Keras model to the light form of its network (`misc/light/net.py`).
 
 Layers that treat frames alike are named; any other layer, such as a pooling, is looked
-into: its `call`, given symbolic tensors, leaves a graph of `keras.ops`, which is written
-down as it is. So there is one definition of a network, the Keras one.
+into: its `call`, given symbolic tensors, leaves a graph of `keras.ops`, which is
+written down as it is. So there is one definition of a network, the Keras one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
-from misc.light.net import LightNet
+from dataset.errors import InputError
+from misc.light.light_file import write_light
+from misc.light.net import UNSUPPORTED, LightNet
 from misc.light.ops import OPERATIONS
+from misc.light.place import find_light, light_paths, remove_others
+from misc.run_dir import RunDir
 from model.speaker_net import SpeakerNet
+from model.trainer import load_model
 
 TOLERANCE = 1e-4
 """Of the light form against Keras, relative to the largest value of an endpoint. It is
@@ -27,6 +35,45 @@ Weights = dict[str, np.ndarray]
 
 class NotLight(Exception):
     """A network with something in it that has no light form; the message says what."""
+
+
+def make_light(run: RunDir, step: int) -> str:
+    """Writes the light form of a checkpoint, unless it is there; where it is.
+
+    Several processes may ask at once: one makes it, the others wait.
+
+    Raises:
+        InputError: the checkpoint cannot be loaded, or nothing can be written.
+    """
+    with _one_at_a_time(run.path):
+        if found := find_light(run, step):
+            return found
+        try:
+            description, weights = light_form(load_model(run, str(step)))
+        except NotLight as error:
+            description, weights = {UNSUPPORTED: str(error)}, {}
+        paths = light_paths(run, step)
+        for path in paths:
+            try:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                write_light(path, description, weights)
+            except OSError:
+                continue
+            remove_others(run, path)
+            return path
+    raise InputError(f"none of these can be written: {', '.join(paths)}")
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: str) -> Iterator[None]:
+    """A lock; on a file system that knows none, several may be at work."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def light_form(model: SpeakerNet) -> tuple[dict[str, Any], Weights]:
@@ -241,8 +288,8 @@ def _compare(
 ) -> None:
     """Holds the light form against Keras on noise, utterances of several lengths.
 
-    At the last endpoint, which depends on nearly all others, at the configuration's, and
-    at those of layers that were looked into.
+    At the last endpoint, which depends on nearly all others, at the configuration's,
+    and at those of layers that were looked into.
     """
     rng = np.random.default_rng(0)
     lengths = [model.context + extra for extra in (0, 1, 38, 300)]

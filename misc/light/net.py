@@ -1,15 +1,15 @@
 """A trained network without Keras: its layers in NumPy, from a description of them.
 
-The description is made by `model/light_export.py` from the Keras model, and is kept with
-the weights in one file (`misc/light/light_file.py`). It is a list of steps; step i gives
-value i + 1, value 0 being the features:
+The description is made by `model/light_export.py` from the Keras model, and is kept
+with the weights in one file (`misc/light/light_file.py`). It is a list of steps; the
+first gives value 1, the next value 2, ..., value 0 being the features:
 
     {"op": "convolution", "args": [{"value": 0}, {"weight": "tdnn1_conv/kernel"}, ...]}
 
 Operations in lower case treat rows alike and are done for all utterances together
 (ROW_OPERATIONS); those with a capital are `keras.ops` of the same name, done for one
-utterance after the other (`misc/light/ops.py`): that is how a pooling comes here from its
-`call`, without being written twice. An argument is a number, a list, or one of
+utterance after the other (`misc/light/ops.py`): that is how a pooling comes here from
+its `call`, without being written twice. An argument is a number, a list, or one of
 {"value": i}, {"weight": name}, {"tuple": [...]}, {"slice": [begin, end, step]}.
 """
 
@@ -36,6 +36,9 @@ from misc.light.rows import (
     stack,
 )
 from misc.light.toom_cook import MIN_CHANNELS, WIDTHS, FastConvolution
+
+UNSUPPORTED = "unsupported"
+"""In place of a description: why the network has none."""
 
 Step = Mapping[str, Any]
 Value = Rows | list[Array]
@@ -166,7 +169,7 @@ class LightNet:
         return [x[0] for x in _each(values[self._target])]
 
     def _compile(self, steps: Sequence[Step]) -> list[_Instruction]:
-        """The steps that the endpoint needs; pointwise ones join what is before them."""
+        """The steps that are needed; pointwise ones join what is before them."""
         needed = self._needed(steps)
         readers = {i: [j for j in needed if i in _reads(steps[j - 1])] for i in needed}
         program, joined = [], set()

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy
+from model.embedder import UtteranceEmbedder
 
 from dataset.errors import InputError
 from misc.params import Params
 from misc.run_dir import RunDir
-from model.embedder import UtteranceEmbedder
 from model.optimizer import Momentum
 from model.speaker_net import SpeakerNet
 from model.trainer import Trainer, load_model

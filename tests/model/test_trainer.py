@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import pytest
 import toy
+from model.embedder import UtteranceEmbedder, chunk_bounds
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dataset.errors import InputError
 from dataset.kaldi_table import SequentialReader
 from misc.params import Params
 from misc.run_dir import RunDir
-from model.embedder import UtteranceEmbedder, chunk_bounds
 from model.trainer import Trainer, load_model
 
 ROOT = Path(__file__).parents[2]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy
+from model.embedder import UtteranceEmbedder
 
 from dataset.front_end import read_front_end
 from dataset.kaldi_io import read_vec_flt_ark, write_mat, write_vec_flt
@@ -28,7 +29,6 @@ from misc.backend.lda import fit_lda
 from misc.backend.plda import diagonalise, em_steps, plda_stats
 from misc.backend.plda_file import write_plda
 from misc.params import Params
-from model.embedder import UtteranceEmbedder
 from model.trainer import Trainer
 from nnet.verify import recording_features
 
