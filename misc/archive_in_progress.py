@@ -7,6 +7,7 @@ others.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from types import TracebackType
@@ -139,10 +140,17 @@ class ArchiveInProgress:
                 )
         end = 0
         with open(self._part, "rb") as stream:
-            try:
+            # An error is that of the entry that was being written.
+            with contextlib.suppress(InputError):
                 for key, _ in read_entries(stream, self._kind.read, self._part):
+                    if not self._binary and not _line_ends(stream):
+                        break
                     self.keys[key] = end + len(key.encode()) + 1
                     end = stream.tell()
-            except InputError:
-                pass  # the entry that was being written
         return end
+
+
+def _line_ends(stream: BinaryIO) -> bool:
+    """Whether a line's end was the last that was read."""
+    stream.seek(-1, os.SEEK_CUR)
+    return stream.read(1) == b"\n"

@@ -8,7 +8,7 @@ m = 4 outputs y_i = sum_k g_k d_{i+k} of a kernel of width r are
 
 with n = m + r - 1 products in place of m r; each "product" is a matrix product over
 channels, and `*` goes through the n points at which polynomials are evaluated. Points
-are chosen for rounding: with those below a float32 result is within 2e-6 (root mean
+are chosen for rounding: with those below a float32 result is within 3e-6 (root mean
 square, relative) of the exact one, where a plain sum is within 2e-7; after the pooling
 an embedding is as near the exact value as that of TensorFlow's plain sums.
 """
