@@ -9,21 +9,34 @@ the order of their numbers, the same for any number of workers.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
 
+from dataset.archive_check import check_archives
+from dataset.bad_segments import BadSegments
+from dataset.batch_reader import STORED_FEATURES, ReadingOptions
+from dataset.block_sampler import BLOCK_BYTES, BlockSampler, find_blocks
 from dataset.errors import InputError
-from dataset.kaldi_io import FeatureReader
-from dataset.sampler import RandomSampler, Sampler, Segments, SequentialSampler
+from dataset.masks import Masks
+from dataset.sampler import (
+    RANDOM_SAMPLERS,
+    RandomSampler,
+    Sampler,
+    Segments,
+    SequentialSampler,
+)
 from dataset.segments import Segment, Task
 from dataset.speaker_info import SpeakerInfo, load_speaker_info
+from dataset.waveform_check import check_recordings
+from dataset.waveform_reader import WaveformOptions
 from dataset.worker_pool import LocalReader, WorkerPool
 
 _logger = logging.getLogger("kaldi")
@@ -37,6 +50,7 @@ class _SegmentQueue:
     Attributes:
         dim: dimension of the features.
         num_total_speakers: number of classes, the lines of the spklist.
+        bad: counts the segments that could not be used.
         wait_seconds: time spent in fetch() so far, that is, lost to the consumer.
         step: number of the batch that fetch() gives next.
     """
@@ -48,6 +62,8 @@ class _SegmentQueue:
         num_parallel: int,
         max_qsize: int,
         first_step: int = 0,
+        max_bad: float = 0.0,
+        reading: ReadingOptions = STORED_FEATURES,
     ) -> None:
         if num_parallel < 0:
             raise InputError(f"num_parallel_datasets is {num_parallel}, below 0")
@@ -56,10 +72,17 @@ class _SegmentQueue:
         if first_step < 0:
             raise InputError(f"the first step must be at least 0, got {first_step}")
         self.num_total_speakers = info.num_speakers
-        self.dim = FeatureReader().shape(info.rxfilename[0])[1]
+        if reading.waveforms:
+            self.dim = check_recordings(info, reading.waveforms, max_bad > 0)
+        else:
+            self.dim = check_archives(info, max_bad > 0)
+        if reading.masks:
+            reading.masks.check(self.dim)
+        self.bad = BadSegments(max_bad)
         self.wait_seconds = 0.0
         self.step = first_step
-        self._info, self._sampler = info, sampler
+        self._info, self._sampler, self._reading = info, sampler, reading
+        self._blocks = sampler if isinstance(sampler, BlockSampler) else None
         self._num_parallel, self._max_qsize = num_parallel, max_qsize
         self._source: LocalReader | WorkerPool | None = None
         self._labels: deque[np.ndarray] = deque()  # of the batches under way
@@ -93,6 +116,7 @@ class _SegmentQueue:
             source.stop()
         with self._lock:
             self._forget()
+        self.bad.report()
 
     def fetch(self) -> Batch:
         """The next batch: float32 [segments, frames, dim] and int32 labels [segments].
@@ -101,8 +125,10 @@ class _SegmentQueue:
 
         Raises:
             StopIteration: there are no more batches, or stop() was called.
-            InputError: a segment cannot be read; the message names the utterance.
-            RuntimeError: a worker has died, or start() was not called.
+            InputError: a segment cannot be used, or too many; the message names the
+                utterance.
+            WorkerDied: a worker has died.
+            RuntimeError: start() was not called.
         """
         begun = time.perf_counter()
         with self._lock:
@@ -110,6 +136,23 @@ class _SegmentQueue:
                 return self._fetch()
             finally:
                 self.wait_seconds += time.perf_counter() - begun
+
+    def describe(self, step: int) -> Task:
+        """What the batch number `step`, from 0, is made of."""
+        return self._task(step, self._sampler.plan(step))
+
+    def read(self, step: int) -> Batch:
+        """The batch number `step`, read here and now, whatever is under way.
+
+        Raises:
+            InputError: a segment cannot be read.
+        """
+        reader, plan = LocalReader(self._reading), self._sampler.plan(step)
+        reader.submit(self._task(step, plan))
+        features, faults = reader.take(step)
+        if faults:
+            raise InputError(faults[0].error)
+        return features, plan.labels
 
     def _fetch(self) -> Batch:
         if self._failure is not None:
@@ -119,8 +162,9 @@ class _SegmentQueue:
         if self._source is None or self._stopped or self._at_end(self.step):
             raise StopIteration
         try:
-            features = self._source.take(self.step)
+            features, faults = self._source.take(self.step)
             labels = self._labels.popleft()
+            self.bad.replace(features, labels, faults)
             self.step += 1
             self._submit()
         except Exception as error:
@@ -138,11 +182,11 @@ class _SegmentQueue:
 
     def _open_source(self) -> LocalReader | WorkerPool:
         if not self._num_parallel:
-            return LocalReader()
+            return LocalReader(self._reading)
         slot_size = self._sampler.max_batch_size * self._sampler.max_len * self.dim
         # As many waiting as was asked for, and one in the hands of each worker.
         num_slots = self._max_qsize + self._num_parallel
-        return WorkerPool(self._num_parallel, num_slots, slot_size)
+        return WorkerPool(self._num_parallel, num_slots, slot_size, self._reading)
 
     def _at_end(self, step: int) -> bool:
         num_batches = self._sampler.num_batches
@@ -157,17 +201,15 @@ class _SegmentQueue:
                 return
             plan = self._sampler.plan(step)
             self._labels.append(plan.labels)
-            source.submit(Task(step, self._name(plan), plan.length, self.dim))
+            parts = self._blocks.take_blocks(step) if self._blocks else ()
+            source.submit(self._task(step, plan)._replace(parts=parts))
+
+    def _task(self, step: int, plan: Segments) -> Task:
+        return Task(step, self._name(plan), plan.length, self.dim)
 
     def _name(self, plan: Segments) -> list[Segment]:
-        utterance, rxfilename = self._info.utterance, self._info.rxfilename
-        vad = self._info.vad
-        return [
-            Segment(utterance[row], rxfilename[row], start, vad[row] if vad else None)
-            for row, start in zip(
-                plan.utterances.tolist(), plan.starts.tolist(), strict=True
-            )
-        ]
+        rows, starts = plan.utterances.tolist(), plan.starts.tolist()
+        return list(map(self._info.segment, rows, starts))
 
     def __iter__(self) -> Iterator[Batch]:
         self.start()
@@ -195,9 +237,10 @@ Queue = TypeVar("Queue", bound=_SegmentQueue)
 class KaldiDataRandomQueue(_SegmentQueue):
     """Training batches without end: a length, speakers and segments drawn for each.
 
-    See dataset.sampler.RandomSampler for what is drawn. After stop(), start() goes on
-    with the batch that would have come. The stored features are taken as they are:
-    CMVN and VAD have been applied before, unless `raw_features` has the loader do it.
+    See RandomSampler and DurationSampler of dataset.sampler for what is drawn. After
+    stop(), start() goes on with the batch that would have come. The stored features are
+    taken as they are: CMVN and VAD have been applied before, unless `raw_features` has
+    the loader do it.
 
         with KaldiDataRandomQueue(data, spklist, num_parallel=2, seed=1) as queue:
             for features, labels in queue:
@@ -216,6 +259,18 @@ class KaldiDataRandomQueue(_SegmentQueue):
         raw_features: the stored features are raw: apply sliding CMVN and drop unvoiced
             frames, as a recipe's stage 4 does (dataset.voiced_segment). The data
             directory has a vad.scp, too; frames are voiced ones everywhere here.
+        sample_by: `speaker`, each as often as any other, or `duration`, in proportion
+            to the frames that each has.
+        max_bad_segments: the share of segments that may be bad (missing, cut short,
+            NaN, of another dimension); they are replaced (dataset.bad_segments) and
+            told of. 0: the first one ends the iteration.
+        waveforms: make the features of wav.scp (and segments) in place of feats.scp,
+            with sliding CMVN and vad.scp as of raw features, and augment them
+            (dataset.waveform_reader).
+        masks: set bands of the features to zero (dataset.masks).
+        block_pool_mb: draw from parts of the archives that are read one after another
+            (dataset.block_sampler), as many as fit into so much memory, 10^6 bytes;
+            0: from everywhere.
         info: the tables of the directory, if they have been read already.
 
     Attributes:
@@ -239,21 +294,38 @@ class KaldiDataRandomQueue(_SegmentQueue):
         seed: int = 0,
         start_step: int = 0,
         raw_features: bool = False,
+        sample_by: str = "speaker",
+        max_bad_segments: float = 0.0,
+        waveforms: WaveformOptions | None = None,
+        masks: Masks | None = None,
+        block_pool_mb: int = 0,
         info: SpeakerInfo | None = None,
     ) -> None:
-        info = info or load_speaker_info(data_dir, spklist, raw_features)
+        speeds = waveforms.speeds if waveforms else ()
+        info = info or load_speaker_info(
+            data_dir, spklist, raw_features, waveforms is not None, speeds
+        )
         with _naming(data_dir):
-            sampler = RandomSampler(
-                info.num_frames,
-                info.label,
-                info.num_speakers,
-                num_speakers,
-                num_segments,
-                min_len,
-                max_len,
-                seed,
+            make = functools.partial(
+                RANDOM_SAMPLERS[sample_by],
+                num_classes=info.num_speakers,
+                num_speakers=num_speakers,
+                num_segments=num_segments,
+                min_len=min_len,
+                max_len=max_len,
+                seed=seed,
             )
-        super().__init__(info, sampler, num_parallel, max_qsize, start_step)
+            sampler = make(info.num_frames, info.label)
+            blocks = _block_sampler(info, make, block_pool_mb, seed)
+        super().__init__(
+            info,
+            blocks or sampler,
+            num_parallel,
+            max_qsize,
+            start_step,
+            max_bad_segments,
+            ReadingOptions(seed, waveforms, masks),
+        )
         self.num_speakers_left_out = sampler.num_speakers_left_out
         self.num_utterances_left_out = sampler.num_utterances_left_out
         if self.num_speakers_left_out or self.num_utterances_left_out:
@@ -267,6 +339,31 @@ class KaldiDataRandomQueue(_SegmentQueue):
                 self.num_speakers_left_out,
                 info.num_speakers,
             )
+
+
+def _block_sampler(
+    info: SpeakerInfo, make: Callable[..., RandomSampler], block_pool_mb: int, seed: int
+) -> BlockSampler | None:
+    """As it was asked for; it says how many speakers come together."""
+    if not block_pool_mb:
+        return None
+    block_of, blocks = find_blocks(info.rxfilename)
+    pool_size = max(1, int(block_pool_mb * 1e6) // BLOCK_BYTES)
+    sampler = BlockSampler(
+        info.num_frames, info.label, block_of, blocks, pool_size, make, seed
+    )
+    together = sampler.num_speakers_at_first
+    _logger.log(
+        logging.WARNING if together < info.num_speakers / 10 else logging.INFO,
+        "segments are drawn from %d of %d blocks of archives at a time; the first "
+        "have %d of %d speakers. For more, put the utterances into archives in random "
+        "order (docs/slow_disks.md)",
+        min(pool_size, len(blocks)),
+        len(blocks),
+        together,
+        info.num_speakers,
+    )
+    return sampler
 
 
 class KaldiDataSeqQueue(_SegmentQueue):
@@ -286,6 +383,7 @@ class KaldiDataSeqQueue(_SegmentQueue):
         shuffle: random order of the utterances, and random starts.
         seed: decides the order, the lengths and the starts.
         raw_features: as for KaldiDataRandomQueue.
+        waveforms: the same; there should be no augmentation and no speeds.
         info: the tables of the directory, if they have been read already.
 
     Attributes:
@@ -310,14 +408,23 @@ class KaldiDataSeqQueue(_SegmentQueue):
         shuffle: bool = False,
         seed: int = 0,
         raw_features: bool = False,
+        waveforms: WaveformOptions | None = None,
         info: SpeakerInfo | None = None,
     ) -> None:
-        info = info or load_speaker_info(data_dir, spklist, raw_features)
+        info = info or load_speaker_info(
+            data_dir, spklist, raw_features, waveforms is not None
+        )
         with _naming(data_dir):
             sampler = SequentialSampler(
                 info.num_frames, info.label, batch_size, min_len, max_len, shuffle, seed
             )
-        super().__init__(info, sampler, num_parallel, max_qsize)
+        super().__init__(
+            info,
+            sampler,
+            num_parallel,
+            max_qsize,
+            reading=ReadingOptions(seed, waveforms),
+        )
         self._num_batches = sampler.num_batches
         self.data_dir = data_dir
         self.shortest = sampler.shortest

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -11,12 +13,13 @@ import weakref
 from collections import deque
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 
 import numpy as np
 
-from dataset.kaldi_io import FeatureReader
-from dataset.segments import Task, read_segment
+from dataset.batch_reader import BatchReader, ReadingOptions
+from dataset.errors import WorkerDied
+from dataset.segments import Fault, Task
 from dataset.shared_ring import RingShape, SharedRing, create_shared_file
 
 _logger = logging.getLogger("kaldi")
@@ -24,6 +27,9 @@ _logger = logging.getLogger("kaldi")
 # Batches that a worker is told of at a time: enough to keep it busy between two calls
 # of take(), few enough that neither they nor the answers ever fill a socket's buffer.
 _AHEAD = 4
+
+NUM_LENT = 4
+"""Batches that consumers may keep without a copy: TensorFlow holds two or three."""
 
 # Seconds without a batch after which a warning says what is being waited for.
 _PATIENCE = 60.0
@@ -35,21 +41,20 @@ class LocalReader:
     num_slots = 1
     process_ids: list[int] = []
 
-    def __init__(self) -> None:
+    def __init__(self, options: ReadingOptions) -> None:
         self._tasks: dict[int, Task] = {}
-        self._reader = FeatureReader()
+        self._reader = BatchReader(options)
 
     def submit(self, task: Task) -> None:
         """Asks for a batch."""
         self._tasks[task.step] = task
 
-    def take(self, step: int) -> np.ndarray:
-        """The batch, float32 [segments, frames, dim]."""
+    def take(self, step: int) -> tuple[np.ndarray, list[Fault]]:
+        """The batch, float32 [segments, frames, dim], and what of it is no use."""
         task = self._tasks.pop(step)
         batch = np.empty(task.shape, np.float32)
-        for i, segment in enumerate(task.segments):
-            batch[i] = read_segment(self._reader, segment, task.length, task.dim)
-        return batch
+        faults = self._reader.read(task, batch, np.zeros(1, np.int64))
+        return batch, faults
 
     def stop(self) -> None:
         """Nothing is running."""
@@ -74,15 +79,20 @@ class WorkerPool:
         num_workers: number of processes.
         num_slots: number of batches in the ring.
         slot_size: float32 values of the largest batch.
+        options: how segments are read.
     """
 
-    def __init__(self, num_workers: int, num_slots: int, slot_size: int) -> None:
+    def __init__(
+        self, num_workers: int, num_slots: int, slot_size: int, options: ReadingOptions
+    ) -> None:
         self.num_slots = num_slots
-        shape = RingShape(num_workers, num_slots, slot_size)
+        shape = RingShape(num_workers, num_slots + NUM_LENT, slot_size)
         self._waiting: deque[Task] = deque()  # not yet sent to any worker
-        self._done: dict[int, Exception | None] = {}
+        self._done: dict[int, list[Fault] | Exception] = {}
         self._workers: list[_Worker] = []
-        self._shapes: dict[int, tuple[int, int, int]] = {}
+        self._free = deque(range(shape.num_slots))
+        # of the batches sent and not yet taken
+        self._slots: dict[int, tuple[int, tuple[int, int, int]]] = {}
         self._kill = weakref.finalize(self, _kill_workers, self._workers)
         ring_fd = create_shared_file(shape.num_bytes)
         try:
@@ -91,6 +101,10 @@ class WorkerPool:
                 self._workers.append(_start_worker(index, ring_fd, shape))
         finally:
             os.close(ring_fd)
+        self._poll = select.poll()
+        for worker in self._workers:
+            self._poll.register(worker.connection, select.POLLIN)
+            self._tell(worker, options)
 
     @property
     def process_ids(self) -> list[int]:
@@ -101,38 +115,44 @@ class WorkerPool:
         """Asks for a batch.
 
         Raises:
-            RuntimeError: a worker has died.
+            WorkerDied: a worker has died.
         """
-        self._shapes[task.step] = task.shape
         self._waiting.append(task)
         self._send()
 
-    def take(self, step: int) -> np.ndarray:
-        """Waits for a batch; a copy, so that its slot is free at once.
+    def take(self, step: int) -> tuple[np.ndarray, list[Fault]]:
+        """Waits for a batch, and what of it is no use.
+
+        It may stay in its slot, until nothing refers to it any more; but it is a copy
+        if the caller has kept so many that new ones would find no place.
 
         Raises:
-            InputError: a segment of the batch cannot be read.
-            RuntimeError: a worker has died.
+            WorkerDied: a worker has died.
         """
         self._collect(0)
         while step not in self._done:
             if not self._collect(_PATIENCE):
                 self._warn_of_waiting(step)
-        error = self._done.pop(step)
-        if error is not None:
-            raise error
-        return self._ring.batch(step, self._shapes.pop(step)).copy()
+        faults = self._done.pop(step)
+        if isinstance(faults, Exception):
+            raise faults
+        slot, shape = self._slots.pop(step)
+        give_back = functools.partial(self._free.append, slot)
+        batch = self._ring.lend(slot, shape, give_back)
+        # Free are, for the time being, those of batches that may be sent, too.
+        fits = len(self._free) + len(self._slots) >= self.num_slots
+        return batch if fits else batch.copy(), faults
 
     def stop(self) -> None:
-        """Kills the workers, from any thread; who waits in take() gets RuntimeError."""
+        """Kills the workers, from any thread; who waits in take() gets WorkerDied."""
         self._kill()
 
     def _collect(self, timeout: float) -> bool:
         """Notes which batches are done; whether any worker had something to say."""
-        connections = [worker.connection for worker in self._workers]
-        ready = wait(connections, timeout)
+        ready = self._poll.poll(1000 * timeout)
+        descriptors = {descriptor for descriptor, _ in ready}
         for worker in self._workers:
-            if worker.connection in ready:
+            if worker.connection.fileno() in descriptors:
                 self._receive(worker)
         self._send()
         return bool(ready)
@@ -143,20 +163,26 @@ class WorkerPool:
             worker = min(self._workers, key=lambda worker: len(worker.tasks))
             if len(worker.tasks) == _AHEAD:
                 return
-            worker.tasks.append(self._waiting.popleft())
-            try:
-                worker.connection.send(worker.tasks[-1])
-            except OSError:
-                raise self._death(worker) from None
+            task = self._waiting.popleft()
+            worker.tasks.append(task)
+            slot = self._free.popleft()
+            self._slots[task.step] = slot, task.shape
+            self._tell(worker, (slot, task))
+
+    def _tell(
+        self, worker: _Worker, message: ReadingOptions | tuple[int, Task]
+    ) -> None:
+        try:
+            worker.connection.send(message)
+        except OSError:
+            raise self._death(worker) from None
 
     def _receive(self, worker: _Worker) -> None:
         try:
-            while worker.connection.poll():
-                step, error = worker.connection.recv()
-                worker.tasks.popleft()
-                self._done[step] = error
+            step, self._done[step] = worker.connection.recv()
         except (EOFError, OSError):
             raise self._death(worker) from None
+        worker.tasks.popleft()
 
     def _warn_of_waiting(self, step: int) -> None:
         for worker in self._workers:
@@ -169,7 +195,7 @@ class WorkerPool:
                     self._place(worker),
                 )
 
-    def _death(self, worker: _Worker) -> RuntimeError:
+    def _death(self, worker: _Worker) -> WorkerDied:
         status = worker.process.wait()
         cause = f"ended with status {status}"
         if status < 0:
@@ -178,7 +204,7 @@ class WorkerPool:
             -signal.SIGBUS: "; was the archive cut short or its disk lost?",
             -signal.SIGKILL: "; was there too little memory?",
         }.get(status, "")
-        return RuntimeError(
+        return WorkerDied(
             f"a data worker (process id {worker.process.pid}) {cause} "
             f"{self._place(worker)}{hint}"
         )

@@ -62,6 +62,17 @@ def combination_faults(params: Params) -> Iterable[str]:
     low, high = params.min_segment_len, params.max_segment_len
     if low > high:
         yield f"'min_segment_len' = {low} is above 'max_segment_len' = {high}"
+    yield from _rate_faults(params)
+    steps, batches = params.num_steps_per_epoch, params.accumulate_batches
+    if steps % batches:
+        yield (
+            f"'num_steps_per_epoch' = {steps}: expected a multiple of "
+            f"'accumulate_batches' = {batches}"
+        )
+    start, full = params.margin_start_step, params.margin_full_step
+    if (start or full) and full <= start:
+        yield f"'margin_full_step' = {full}: expected more than 'margin_start_step'"
+    yield from _augmentation_faults(params)
     if params.pooling_type == "self_attention":
         yield from _attention_faults(params)
     loss = params.loss_func
@@ -83,6 +94,22 @@ def combination_faults(params: Params) -> Iterable[str]:
             )
 
 
+def _rate_faults(params: Params) -> Iterable[str]:
+    rate, lowest = params.learning_rate, params.final_learning_rate
+    schedule = params.learning_rate_schedule
+    if schedule == "halving" or lowest is None:  # None: said already
+        return
+    if isinstance(rate, str):
+        yield (
+            f"'learning_rate_schedule' = {schedule}: expected a number as "
+            f"'learning_rate', got the file '{rate}'"
+        )
+    elif lowest > rate:
+        yield f"'final_learning_rate' = {lowest:g} is above 'learning_rate' = {rate:g}"
+    if schedule == "exponential" and not lowest:
+        yield "'final_learning_rate': exponential never comes to 0: expected more"
+
+
 def _attention_faults(params: Params) -> Iterable[str]:
     heads = params.att_num_heads
     if not params.att_key_num_nodes:
@@ -96,3 +123,34 @@ def _attention_faults(params: Params) -> Iterable[str]:
                 f"'{name}': the last layer is shared by att_num_heads = {heads}: "
                 f"expected a multiple, got {nodes[-1]}"
             )
+
+
+def _augmentation_faults(params: Params) -> Iterable[str]:
+    if params.waveform_features and params.raw_features:
+        yield (
+            "'raw_features': features are stored, or made of waveforms "
+            f"(waveform_features = {params.waveform_features}): remove one"
+        )
+    if params.waveform_features and params.block_pool_mb:
+        yield (
+            "'block_pool_mb': stored features are read by blocks, recordings "
+            f"(waveform_features = {params.waveform_features}) are not: remove one"
+        )
+    kinds = ("clean", "reverb", "noise", "music", "babble")
+    weights = {kind: getattr(params, f"augment_{kind}") for kind in kinds}
+    if not any(weights.values()):
+        yield "'augment_clean': all weights are 0: expected one above"
+    for kind, weight in weights.items():
+        for name in ("lists", "snrs", "voices"):
+            if weight and getattr(params, f"augment_{kind}_{name}", None) == ():
+                if (kind, name) != ("babble", "lists"):
+                    yield f"'augment_{kind}_{name}': expected at least one, got []"
+    speeds = params.augment_speeds
+    if 1 in speeds or len(set(speeds)) < len(speeds):
+        yield f"'augment_speeds': expected others than 1, each once, got {list(speeds)}"
+    widest = max(params.time_masks, default=0)
+    if widest >= params.min_segment_len:
+        yield (
+            f"'time_masks': a mask of {widest} frames can hide a segment of "
+            f"min_segment_len = {params.min_segment_len}: expected less"
+        )

@@ -235,7 +235,10 @@ class RunDir:
 
 
 def halving_rates(
-    first: float, losses: list[float], patience: int, recorded: Sequence[float] = ()
+    first: float,
+    losses: Sequence[float],
+    patience: int,
+    recorded: Sequence[float | None] = (),
 ) -> list[float]:
     """Learning rates of the epochs so far and of the next, from the validation losses.
 
@@ -245,8 +248,8 @@ def halving_rates(
     """
 
     def at(epoch: int, rate: float) -> float:
-        differs = epoch < len(recorded) and abs(recorded[epoch] - rate) > 1e-8
-        return recorded[epoch] if differs else rate
+        known = recorded[epoch] if epoch < len(recorded) else None
+        return rate if known is None or abs(known - rate) <= 1e-8 else known
 
     rates, best, best_epoch = [at(0, first)], float("inf"), 0
     for epoch, loss in enumerate(losses):

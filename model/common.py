@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 
 from misc.params import Params
+from model.normalization import BatchNormalization
 
 BATCHNORM_EPSILON = 1e-3
 LEAKY_SLOPE = 0.2
@@ -18,6 +19,11 @@ def l2(scale: float) -> keras.regularizers.Regularizer | None:
     return keras.regularizers.L2(scale / 2) if scale else None
 
 
+def _precision(rank: int) -> str | None:
+    """Of a layer: float32 for utterances, which are few; the policy's for frames."""
+    return "float32" if rank == 2 else None
+
+
 def nonlinearity(kind: str, params: Params, rank: int, name: str) -> layers.Layer:
     """A ReLU of the configuration's `network_relu_type`, or a tanh.
 
@@ -27,21 +33,28 @@ def nonlinearity(kind: str, params: Params, rank: int, name: str) -> layers.Laye
         kind: `relu` or `tanh`.
         rank: of the tensor, 2 (utterances) or 3 (frames).
     """
+    dtype = _precision(rank)
     if kind == "tanh":
-        return layers.Activation("tanh", name=name)
+        return layers.Activation("tanh", name=name, dtype=dtype)
     if params.network_relu_type == "prelu":
         start = keras.initializers.Constant(PRELU_START)
         shared = [1] if rank == 3 else None
-        return layers.PReLU(alpha_initializer=start, shared_axes=shared, name=name)
+        return layers.PReLU(
+            alpha_initializer=start, shared_axes=shared, name=name, dtype=dtype
+        )
     if params.network_relu_type == "lrelu":
-        return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name)
-    return layers.ReLU(name=name)
+        return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name, dtype=dtype)
+    return layers.ReLU(name=name, dtype=dtype)
 
 
-def batch_normalization(params: Params, name: str) -> layers.Layer:
-    """Batch normalisation with the original's constants."""
-    return layers.BatchNormalization(
-        momentum=params.batchnorm_momentum, epsilon=BATCHNORM_EPSILON, name=name
+def batch_normalization(params: Params, rank: int, name: str) -> layers.Layer:
+    """Batch normalisation with the original's constants, of a tensor of rank 2 or 3."""
+    kind = BatchNormalization if rank == 3 else layers.BatchNormalization
+    return kind(
+        momentum=params.batchnorm_momentum,
+        epsilon=BATCHNORM_EPSILON,
+        name=name,
+        dtype=_precision(rank),
     )
 
 
@@ -69,7 +82,12 @@ def affine_block(
     regularizer = l2(params.weight_l2_regularizer)
     if kernel_size is None:
         affine = f"{name}_dense"
-        x = layers.Dense(units, kernel_regularizer=regularizer, name=affine)(x)
+        x = layers.Dense(
+            units,
+            kernel_regularizer=regularizer,
+            name=affine,
+            dtype=_precision(len(x.shape)),
+        )(x)
     else:
         affine = f"{name}_conv"
         x = layers.Conv1D(
@@ -77,7 +95,7 @@ def affine_block(
         )(x)
     endpoints[affine] = x
     if use_bn:
-        x = batch_normalization(params, f"{name}_bn")(x)
+        x = batch_normalization(params, len(x.shape), f"{name}_bn")(x)
         endpoints[f"{name}_bn"] = x
     if then:
         x = nonlinearity(then, params, len(x.shape), f"{name}_{then}")(x)
@@ -111,10 +129,10 @@ def length(x):
 
 @keras.saving.register_keras_serializable("tf_kaldi_speaker")
 class L2Scaling(layers.Layer):
-    """Scales each row to a fixed length, as `unit_length` bounds it."""
+    """Scales each row to a fixed length, as `unit_length` bounds it. In float32."""
 
     def __init__(self, scale: float, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32"} | kwargs)
         self.scale = scale
 
     def call(self, x):

@@ -33,7 +33,7 @@ class KerasNetwork:
     def __init__(
         self, model_dir: str, node: str = "", checkpoint: str = "last"
     ) -> None:
-        model = load_model(RunDir(model_dir), checkpoint)
+        model = load_model(RunDir(model_dir), checkpoint).in_float32()
         self.dim, self.context = model.feature_dim, model.context
         self.node = node or model.params.embedding_node
         self._network: keras.Model = model.node(self.node)

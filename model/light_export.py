@@ -49,7 +49,7 @@ def make_light(run: RunDir, step: int) -> str:
         if found := find_light(run, step):
             return found
         try:
-            description, weights = light_form(load_model(run, str(step)))
+            description, weights = light_form(load_model(run, str(step)).in_float32())
         except NotLight as error:
             description, weights = {UNSUPPORTED: str(error)}, {}
         paths = light_paths(run, step)

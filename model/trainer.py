@@ -10,14 +10,22 @@ from typing import Any
 
 import keras
 import numpy as np
-from tensorboard.summary import Writer
 
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from misc.params import Params
 from misc.queues import training_queue, validation_queue
 from misc.run_dir import RunDir
-from model.callbacks import EpochEnd, StepEnd, save_checkpoint, validate
+from model.callbacks import (
+    EpochEnd,
+    StepEnd,
+    UnhurriedCallbacks,
+    save_checkpoint,
+    validate,
+)
+from model.event_file import EventFile
+from model.learning_rate import LearningRate
+from model.not_finite import NotFinite
 from model.optimizer import make_optimizer
 from model.speaker_net import SpeakerNet, check_choices
 from model.tf1_checkpoint import load_original
@@ -80,7 +88,7 @@ class Trainer:
         """
         if continue_training:
             model = load_model(self.run)
-            _check_history(self.run, self.params, int(model.optimizer.iterations))
+            _check_history(self.run, self.params, int(model.global_step))
         elif self.params.noload_var_list or self.params.noupdate_var_list:
             raise InputError(
                 "'noload_var_list' and 'noupdate_var_list' are for nnet/finetune.py; "
@@ -146,7 +154,7 @@ class Trainer:
     ) -> Iterator[tuple[KaldiDataRandomQueue, KaldiDataSeqQueue]]:
         """The queues of training and validation, the former at the model's step."""
         keras.utils.set_random_seed(self.params.seed)
-        step = int(model.optimizer.iterations) if model else 0
+        step = int(model.global_step) if model else 0
         with (
             validation_queue(self.params, valid_dir, valid_spklist) as valid_queue,
             training_queue(self.params, train_dir, train_spklist, step) as queue,
@@ -179,11 +187,14 @@ class Trainer:
         valid_queue: KaldiDataSeqQueue,
     ) -> None:
         """Epochs of `num_steps_per_epoch`; the first may be the rest of one."""
-        step = int(model.optimizer.iterations)
-        with contextlib.closing(Writer(self.run.path)) as scalars:
+        step = int(model.global_step)
+        not_finite = NotFinite(self.run, queue, step)
+        with contextlib.closing(EventFile(self.run.path, step)) as events:
+            shared = (events, not_finite, step)
             callbacks = [
-                EpochEnd(self.run, self.params, valid_queue, scalars),
-                StepEnd(self.run, self.params, queue, step, scalars),
+                LearningRate(self.run, self.params),
+                EpochEnd(self.run, self.params, valid_queue, *shared),
+                StepEnd(self.run, self.params, queue, *shared),
             ]
             self._fit_epochs(model, queue, step, callbacks)
 
@@ -208,7 +219,7 @@ class Trainer:
                 initial_epoch=begin,
                 epochs=end,
                 steps_per_epoch=steps,
-                callbacks=callbacks,
+                callbacks=UnhurriedCallbacks(callbacks, add_history=True, model=model),
             )
 
 
@@ -302,7 +313,9 @@ def segment_faults(model: SpeakerNet) -> Iterator[str]:
 
 def validation_faults(model: SpeakerNet, data_dir: str, shortest: int) -> Iterator[str]:
     """Why it cannot take a validation set whose shortest utterance is this long."""
-    frames = "voiced frames" if model.params.raw_features else "frames"
+    params = model.params
+    voiced = params.raw_features or params.waveform_features
+    frames = "voiced frames" if voiced else "frames"
     if shortest < model.context:
         yield (
             f"{data_dir}: the shortest utterance has {shortest} {frames}; the network "
@@ -319,6 +332,6 @@ def compiled_model(params: Params, dim: int, num_speakers: int) -> SpeakerNet:
     """
     model = SpeakerNet(params, dim, num_speakers)
     model.node(params.embedding_node)  # now, not at extraction
-    model.compile(optimizer=make_optimizer(params), jit_compile=False)
+    model.compile(optimizer=make_optimizer(params), jit_compile=params.jit_compile)
     model.optimizer.build(model.trainable_variables)
     return model

@@ -12,6 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
+from misc.light.place import find_light
 from misc.run_dir import RunDir
 from nnet import program
 
@@ -31,11 +32,14 @@ def main() -> None:
     args = parse_args()
     run = RunDir(args.model_dir)
     step = run.choose_checkpoint(args.checkpoint)
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    program.import_keras_quietly()
-    from model.light_export import make_light
+    path = find_light(run, step)
+    if path is None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        program.import_keras_quietly()
+        from model.light_export import make_light
 
-    print(make_light(run, step))
+        path = make_light(run, step)
+    print(path)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,15 @@ CENTERS = {
     "between_loss_weight": 0.1,
     "num_segments_per_speaker": 1,  # there are centres to compare with
 }
+COSINE = {"learning_rate_schedule": "cosine", "final_learning_rate": 0}
+AM = {
+    "loss_func": "additive_margin_softmax",
+    "amsoftmax_m": 0.2,
+    "amsoftmax_lambda_min": 0,
+    "amsoftmax_lambda_base": 0,
+    "amsoftmax_lambda_gamma": 0,
+    "amsoftmax_lambda_power": 0,
+}
 VLAD = {
     "pooling_type": "ghost_vlad",
     "vlad_num_centers": 4,
@@ -81,7 +90,8 @@ def test_written_json_reads_back_equal(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [ATTENTION, SEMIHARD, MHE, ANGULAR, ANGULAR_AM, GE2E, CENTERS, VLAD]
+    "changes",
+    [ATTENTION, SEMIHARD, MHE, ANGULAR, ANGULAR_AM, GE2E, CENTERS, VLAD, COSINE, AM],
 )
 def test_lists_and_defaults_of_a_choice_read_back(tmp_path, changes):
     params = load(tmp_path, **changes)
@@ -192,6 +202,18 @@ def test_comments_are_allowed(tmp_path):
         ({"spk_loss_type": "softmax"}, "'spk_loss_type' belongs to multitask training"),
         ({"aux_feature_dim": {"a": 1}}, "'aux_feature_dim' belongs to multi-input"),
         ({"phone_dim": "512"}, "'phone_dim': expected int, got \"512\""),
+        (COSINE | {"final_learning_rate": None}, "'final_learning_rate' is missing"),
+        (COSINE | {"final_learning_rate": 0.02}, "is above 'learning_rate' = 0.01"),
+        (COSINE | {"learning_rate": "rates"}, "expected a number as 'learning_rate'"),
+        (COSINE | {"learning_rate_schedule": "exponential"}, "never comes to 0"),
+        (COSINE | {"learning_rate_schedule": "cyclic"}, "'cycle_steps' is missing"),
+        (COSINE | {"cycle_steps": 4}, "'cycle_steps' has no use"),
+        (COSINE | {"early_stop_epochs": 4}, "'early_stop_epochs' has no use"),
+        ({"final_learning_rate": 0}, "'final_learning_rate' has no use with"),
+        ({"margin_full_step": 9}, "'margin_full_step' has no use with loss_func"),
+        (AM | {"margin_start_step": 9}, "'margin_full_step' = 0: expected more than"),
+        ({"accumulate_batches": 2}, "'num_steps_per_epoch' = 5: expected a multiple"),
+        ({"precision": "half"}, "one of float32, bfloat16, float16, got 'half'"),
         ({"weight_l2_regularizer": float("nan")}, "expected a finite number, got nan"),
         ({"learning_rate": float("inf")}, "expected a finite number, got inf"),
     ],
@@ -263,3 +285,42 @@ def test_shipped_configurations_are_valid():
     for path in paths:
         Params.from_json(str(path))
         assert json.loads(path.read_text())
+
+
+WAVEFORMS = {"waveform_features": "mfcc", "waveform_config": "mfcc.conf"}
+NOISE = WAVEFORMS | {"augment_noise": 1, "augment_noise_lists": ["noise"]}
+
+
+def test_augmentation(tmp_path):
+    params = load(tmp_path, **NOISE)
+    assert params.augment_noise_snrs == (15, 10, 5, 0)
+    (tmp_path / "again.json").write_text(params.to_json())
+    assert Params.from_json(str(tmp_path / "again.json")) == params
+    off = load(tmp_path, "augment_noise=0", **NOISE)  # a list may stay
+    assert off.augment_noise == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"augment_noise": 1}, "'augment_noise' has no use without waveform_features"),
+        ({"waveform_features": "mfcc"}, "'waveform_config' is missing"),
+        ({"waveform_config": "mfcc.conf"}, "'waveform_config' has no use"),
+        (WAVEFORMS | {"raw_features": True}, "'raw_features'"),
+        (WAVEFORMS | {"waveform_features": "plp"}, "expected one of mfcc, fbank"),
+        (WAVEFORMS | {"augment_noise": 1}, "'augment_noise_lists' is missing"),
+        (WAVEFORMS | {"augment_noise_lists": ["n"]}, "it is for a value above 0"),
+        (WAVEFORMS | {"augment_noise_snrs": [3]}, "it is for a value above 0"),
+        (NOISE | {"augment_noise_lists": []}, "'augment_noise_lists': expected at"),
+        (NOISE | {"augment_noise_snrs": []}, "'augment_noise_snrs': expected at"),
+        (WAVEFORMS | {"augment_clean": 0}, "all weights are 0"),
+        (WAVEFORMS | {"augment_speeds": [0.9, 0.9]}, "each once"),
+        (WAVEFORMS | {"augment_speeds": [1]}, "others than 1"),
+        (WAVEFORMS | {"augment_speeds": [3]}, "at most 2"),
+        ({"time_masks": [10, 20]}, "can hide a segment"),
+        ({"frequency_masks": [0]}, "at least 1"),
+    ],
+)
+def test_augmentation_that_cannot_be(tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        load(tmp_path, **changes)
