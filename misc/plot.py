@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from dataset.errors import InputError
 from misc.operating_points import OPERATING_POINTS, OperatingPoint
-from misc.run_dir import write_whole
 from misc.sorted_scores import SortedScores
+from misc.whole_files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,8 @@ from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from misc.metrics import compute_cos_pairwise_eer
 from misc.params import Params
-from misc.run_dir import RunDir, halving_rates, write_whole
+from misc.run_dir import RunDir, halving_rates
+from misc.whole_files import write_whole
 
 _logger = logging.getLogger("train")
 
@@ -150,13 +151,9 @@ class EpochEnd(keras.callbacks.Callback):
             100 * eer,
             time.monotonic() - started,
         )
-        best_epoch = losses.index(min(losses))
-        if isinstance(self.config.learning_rate, str):
-            return
-        if rates[-1] < self.config.min_learning_rate - 1e-12:
-            self._stop(f"the learning rate fell below {self.config.min_learning_rate}")
-        elif epoch - best_epoch >= self.config.early_stop_epochs:
-            self._stop(f"no better validation loss since epoch {best_epoch}")
+        if reason := self.run.reason_to_stop(self.config, epoch + 1):
+            _logger.info("training ends: %s", reason)
+            self.model.stop_training = True
 
     def _rates(self, epoch: int, losses: list[float]) -> list[float]:
         listed = self.config.learning_rate_list()
@@ -168,10 +165,6 @@ class EpochEnd(keras.callbacks.Callback):
             self.config.reduce_lr_epochs,
             self.run.learning_rates()[: epoch + 1],
         )
-
-    def _stop(self, why: str) -> None:
-        _logger.info("training ends: %s", why)
-        self.model.stop_training = True
 
 
 def save_checkpoint(model: keras.Model, run: RunDir, keep: int) -> None:

@@ -73,29 +73,35 @@ class Trainer:
         """Trains to the end of `num_epochs`, or until the rate or patience is used up.
 
         A run that goes on, a training or a fine-tuning, gets the batches it would have
-        had.
+        had; from the first one, if it was interrupted before its first checkpoint.
 
         Raises:
-            InputError: data that cannot be used, nothing to continue, a NaN.
+            InputError: data that cannot be used, a NaN; the folder is in use.
         """
-        if continue_training:
-            model = load_model(self.run)
-            _check_history(self.run, self.params, int(model.optimizer.iterations))
-        elif self.params.noload_var_list or self.params.noupdate_var_list:
+        lists = (train_dir, train_spklist, valid_dir, valid_spklist)
+        with self.run.locked():
+            model = None
+            if not continue_training:
+                self._refuse_lists_of_weights()
+            elif self.run.checkpoints():
+                model = load_model(self.run)
+                _check_history(self.run, self.params, int(model.optimizer.iterations))
+            else:
+                _logger.info("%s has no checkpoint yet: step 0", self.run.path)
+            with self._open(*lists, model) as (queue, valid_queue):
+                if model is None:
+                    model = self._new_model(queue, valid_queue)
+                    self.run.create(self.params, queue.dim, queue.num_total_speakers)
+                else:
+                    _check_fits(model, queue, valid_queue)
+                self._fit(model, queue, valid_queue)
+
+    def _refuse_lists_of_weights(self) -> None:
+        if self.params.noload_var_list or self.params.noupdate_var_list:
             raise InputError(
                 "'noload_var_list' and 'noupdate_var_list' are for nnet/finetune.py; "
                 "nnet/train.py starts all weights anew"
             )
-        else:
-            model = None
-        lists = (train_dir, train_spklist, valid_dir, valid_spklist)
-        with self._open(*lists, model) as (queue, valid_queue):
-            if model is None:
-                model = self._new_model(queue, valid_queue)
-                self.run.create(self.params, queue.dim, queue.num_total_speakers)
-            else:
-                _check_fits(model, queue, valid_queue)
-            self._fit(model, queue, valid_queue)
 
     def finetune(
         self,
@@ -120,7 +126,7 @@ class Trainer:
         """
         source = load_model(RunDir(pretrained_dir), checkpoint)
         lists = (train_dir, train_spklist, valid_dir, valid_spklist)
-        with self._open(*lists, None) as (queue, valid_queue):
+        with self.run.locked(), self._open(*lists, None) as (queue, valid_queue):
             model = self._new_model(queue, valid_queue)
             number = copy_weights(source, model, self.params.noload_var_list)
             loss, eer = validate(model, valid_queue, self.params)
@@ -131,8 +137,13 @@ class Trainer:
                 loss,
                 100 * eer,
             )
-            self.run.create(self.params, queue.dim, queue.num_total_speakers)
-            save_checkpoint(model, self.run, self.params.keep_checkpoint_max)
+            keep = self.params.keep_checkpoint_max
+            self.run.create(
+                self.params,
+                queue.dim,
+                queue.num_total_speakers,
+                first=lambda draft: save_checkpoint(model, draft, keep),
+            )
             self._fit(model, queue, valid_queue)
 
     @contextlib.contextmanager
@@ -180,6 +191,11 @@ class Trainer:
     ) -> None:
         """Epochs of `num_steps_per_epoch`; the first may be the rest of one."""
         step = int(model.optimizer.iterations)
+        finished, begun = divmod(step, self.params.num_steps_per_epoch)
+        reason = self.run.reason_to_stop(self.params, finished)
+        if reason and not begun:
+            _logger.info("this training has ended: %s", reason)
+            return
         with contextlib.closing(Writer(self.run.path)) as scalars:
             callbacks = [
                 EpochEnd(self.run, self.params, valid_queue, scalars),

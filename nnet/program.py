@@ -52,7 +52,10 @@ def training_params(args: argparse.Namespace, model_dir: str) -> Params:
             raise InputError("--config is needed, unless --cont continues a run")
         return Params.from_json(args.config, args.set)
     run = RunDir(model_dir)
-    params, path = run.params(), run.file("config.json")
+    path = run.file("config.json")
+    if not os.path.exists(path):
+        raise InputError(f"--cont: {path} is missing, so there is no run to continue")
+    params = run.params()
     given = Params.from_json(args.config or path, args.set, read_rates=False)
     if isinstance(given.learning_rate, str):  # the run has a copy of the list
         given = dataclasses.replace(given, learning_rate=params.learning_rate)
