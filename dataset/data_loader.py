@@ -94,6 +94,13 @@ class _SegmentQueue:
         with self._lock:
             self._forget()
 
+    def go_to(self, step: int) -> None:
+        """The next batch that fetch() gives is this one."""
+        if self.step != step:
+            self.stop()
+            self.step = step
+            self.start()
+
     def fetch(self) -> Batch:
         """The next batch: float32 [segments, frames, dim] and int32 labels [segments].
 

@@ -37,7 +37,8 @@ def validate(
     outputs, labels = [], []
     limit = range(params.valid_max_iterations)
     for _, (features, label) in zip(limit, batches, strict=False):
-        outputs.append(np.asarray(model.predict_on_batch(features)))
+        # Devices that share the training each compute all of it.
+        outputs.append(np.asarray(model.predict_on_batch(features))[: len(label)])
         labels.append(label)
     batches.stop()
     embeddings, targets = np.concatenate(outputs), np.concatenate(labels)
@@ -50,7 +51,7 @@ def validate(
     ]
     loss = float(np.mean(losses))
     if not math.isfinite(loss):
-        steps = int(model.optimizer.iterations)
+        steps = model.steps_done
         raise InputError(f"the validation loss is {loss} after {steps} steps")
     return loss, compute_cos_pairwise_eer(embeddings, targets)
 
@@ -140,7 +141,7 @@ class EpochEnd(keras.callbacks.Callback):
         rates = self._rates(epoch, losses)
         self.run.write_progress(history, rates[: epoch + 2])
         save_checkpoint(self.model, self.run, self.config.keep_checkpoint_max)
-        step = int(self.model.optimizer.iterations)
+        step = self.model.steps_done
         self.scalars.add_scalar("valid/loss", loss, step)
         self.scalars.add_scalar("valid/eer", eer, step)
         self.scalars.flush()
@@ -169,9 +170,14 @@ class EpochEnd(keras.callbacks.Callback):
 
 def save_checkpoint(model: keras.Model, run: RunDir, keep: int) -> None:
     """Saves weights, optimizer and step as the run's newest checkpoint."""
-    step = int(model.optimizer.iterations)
+    step = model.steps_done
     write_whole(run.model_file(step), model.save)
     run.add_checkpoint(step, keep)
+
+
+def current_rate(model: keras.Model) -> float:
+    """The learning rate as a number."""
+    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
 class StepEnd(keras.callbacks.Callback):
@@ -245,7 +251,7 @@ class StepEnd(keras.callbacks.Callback):
             total,
             logs["raw_loss"],
             f", accuracy {100 * logs['accuracy']:.1f} %" if "accuracy" in logs else "",
-            float(self.model.optimizer.learning_rate),
+            current_rate(self.model),
             steps * batch / seconds,
             100 * waited / seconds,
             *divmod(int(left), 60),
@@ -254,7 +260,7 @@ class StepEnd(keras.callbacks.Callback):
         self.mark_wait = self.queue.wait_seconds
 
     def _write_scalars(self, logs):
-        rate = float(self.model.optimizer.learning_rate)
+        rate = current_rate(self.model)
         waited = self.queue.wait_seconds / (time.monotonic() - self.started)
         self.scalars.add_scalar("train/loss", logs["raw_loss"], self.step)
         if "accuracy" in logs:

@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 
 from misc.params import Params
+from model.distributed import num_replicas
 
 BATCHNORM_EPSILON = 1e-3
 LEAKY_SLOPE = 0.2
@@ -39,9 +40,12 @@ def nonlinearity(kind: str, params: Params, rank: int, name: str) -> layers.Laye
 
 
 def batch_normalization(params: Params, name: str) -> layers.Layer:
-    """Batch normalisation with the original's constants."""
+    """Batch normalisation with the original's constants, over the devices' batches."""
     return layers.BatchNormalization(
-        momentum=params.batchnorm_momentum, epsilon=BATCHNORM_EPSILON, name=name
+        momentum=params.batchnorm_momentum,
+        epsilon=BATCHNORM_EPSILON,
+        synchronized=num_replicas() > 1,
+        name=name,
     )
 
 

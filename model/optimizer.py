@@ -6,12 +6,13 @@ import keras
 from keras import ops
 
 from misc.params import Params
+from model.distributed import ClipsAcrossDevices
 
 ADAM_EPSILON = 1e-8
 
 
 @keras.saving.register_keras_serializable("tf_kaldi_speaker")
-class Momentum(keras.optimizers.SGD):
+class Momentum(ClipsAcrossDevices, keras.optimizers.SGD):
     """SGD with momentum m on the gradients: a = m a + g, w = w - rate a.
 
     Nesterov's: w = w - rate (g + m a). TensorFlow 1 and PyTorch have it so. Keras' own
@@ -29,13 +30,23 @@ class Momentum(keras.optimizers.SGD):
         self.assign_sub(variable, rate * step)
 
 
+@keras.saving.register_keras_serializable("tf_kaldi_speaker")
+class SGD(ClipsAcrossDevices, keras.optimizers.SGD):
+    """Plain SGD."""
+
+
+@keras.saving.register_keras_serializable("tf_kaldi_speaker")
+class Adam(ClipsAcrossDevices, keras.optimizers.Adam):
+    """Kingma and Ba, ICLR 2015."""
+
+
 def make_optimizer(params: Params) -> keras.optimizers.Optimizer:
     """The optimizer of a configuration; its rate is set at each epoch."""
     clip = (
         {"global_clipnorm": params.clip_gradient_norm} if params.clip_gradient else {}
     )
     if params.optimizer == "adam":
-        return keras.optimizers.Adam(epsilon=ADAM_EPSILON, **clip)
+        return Adam(epsilon=ADAM_EPSILON, **clip)
     if params.optimizer == "momentum":
         return Momentum(momentum=params.momentum, nesterov=params.use_nesterov, **clip)
-    return keras.optimizers.SGD(**clip)
+    return SGD(**clip)

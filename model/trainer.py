@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -18,6 +18,7 @@ from misc.params import Params
 from misc.queues import training_queue, validation_queue
 from misc.run_dir import RunDir
 from model.callbacks import EpochEnd, StepEnd, save_checkpoint, validate
+from model.distributed import check_shares, shared_scope
 from model.optimizer import make_optimizer
 from model.speaker_net import SpeakerNet, check_choices
 from model.tf1_checkpoint import load_original
@@ -52,15 +53,21 @@ class Trainer:
     Args:
         params: the configuration; for a run that goes on, that of its folder is used.
         model_dir: the folder; its `nnet/` is filled.
+        devices: names of those that share each batch, `GPU:0` and so on; none: the
+            one that Keras chooses. A run may go on with another number.
 
     Raises:
-        InputError: a choice that is in no table.
+        InputError: a choice that is in no table, a batch that cannot be shared.
     """
 
-    def __init__(self, params: Params, model_dir: str) -> None:
+    def __init__(
+        self, params: Params, model_dir: str, devices: Sequence[str] = ()
+    ) -> None:
         check_choices(params)
         self.params = params
         self.run = RunDir(model_dir)
+        check_shares(devices, params)
+        self.scope = functools.partial(shared_scope, tuple(devices))
 
     def train(
         self,
@@ -84,8 +91,9 @@ class Trainer:
             if not continue_training:
                 self._refuse_lists_of_weights()
             elif self.run.checkpoints():
-                model = load_model(self.run)
-                _check_history(self.run, self.params, int(model.optimizer.iterations))
+                with self.scope():
+                    model = load_model(self.run)
+                _check_history(self.run, self.params, model.steps_done)
             else:
                 _logger.info("%s has no checkpoint yet: step 0", self.run.path)
             with self._open(*lists, model) as (queue, valid_queue):
@@ -157,7 +165,7 @@ class Trainer:
     ) -> Iterator[tuple[KaldiDataRandomQueue, KaldiDataSeqQueue]]:
         """The queues of training and validation, the former at the model's step."""
         keras.utils.set_random_seed(self.params.seed)
-        step = int(model.optimizer.iterations) if model else 0
+        step = model.steps_done if model else 0
         with (
             validation_queue(self.params, valid_dir, valid_spklist) as valid_queue,
             training_queue(self.params, train_dir, train_spklist, step) as queue,
@@ -172,7 +180,8 @@ class Trainer:
     def _new_model(
         self, queue: KaldiDataRandomQueue, valid_queue: KaldiDataSeqQueue
     ) -> SpeakerNet:
-        model = compiled_model(self.params, queue.dim, queue.num_total_speakers)
+        with self.scope():
+            model = compiled_model(self.params, queue.dim, queue.num_total_speakers)
         _check_fits(model, queue, valid_queue)
         _logger.info(
             "%s: %d weights, %d features a frame, %d speakers",
@@ -190,7 +199,7 @@ class Trainer:
         valid_queue: KaldiDataSeqQueue,
     ) -> None:
         """Epochs of `num_steps_per_epoch`; the first may be the rest of one."""
-        step = int(model.optimizer.iterations)
+        step = model.steps_done
         finished, begun = divmod(step, self.params.num_steps_per_epoch)
         reason = self.run.reason_to_stop(self.params, finished)
         if reason and not begun:
@@ -219,6 +228,7 @@ class Trainer:
         ):
             if begin >= end or model.stop_training:
                 continue
+            queue.go_to(model.steps_done)  # devices may have read ahead
             feed.fit(
                 model,
                 initial_epoch=begin,

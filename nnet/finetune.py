@@ -36,10 +36,11 @@ def main() -> None:
     args = parse_args()
     params = program.training_params(args, args.finetune_model)
     program.import_keras_quietly()
+    from model.distributed import gpus
     from model.trainer import Trainer
 
     program.repeatable()
-    trainer = Trainer(params, args.finetune_model)
+    trainer = Trainer(params, args.finetune_model, gpus(args.num_gpus))
     lists = (args.train_dir, args.train_spklist, args.valid_dir, args.valid_spklist)
     if args.cont:
         trainer.train(*lists, continue_training=True)

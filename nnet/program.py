@@ -33,6 +33,13 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config", default="", help="the JSON configuration")
     add_overrides(parser)
+    parser.add_argument(
+        "--num-gpus",
+        type=int,
+        default=1,
+        metavar="N",
+        help="GPUs that share each batch (default 1; the CPU if there is none)",
+    )
     parser.add_argument("train_dir", help="data directory for training")
     parser.add_argument("train_spklist", help="lines `speaker index` of its speakers")
     parser.add_argument("valid_dir", help="data directory for validation")
@@ -87,12 +94,17 @@ def import_keras_quietly() -> None:
 
 
 def repeatable() -> None:
-    """Makes TensorFlow give the same numbers in each run on the same machine."""
+    """Makes TensorFlow give the same numbers in each run on the same machine.
+
+    Of a GPU's memory it takes what it needs, instead of all there is.
+    """
     import keras
 
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
+        for device in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, True)
         tf.config.experimental.enable_op_determinism()
 
 

@@ -30,10 +30,11 @@ def main() -> None:
     args = parse_args()
     params = program.training_params(args, args.model)
     program.import_keras_quietly()
+    from model.distributed import gpus
     from model.trainer import Trainer
 
     program.repeatable()
-    Trainer(params, args.model).train(
+    Trainer(params, args.model, gpus(args.num_gpus)).train(
         args.train_dir,
         args.train_spklist,
         args.valid_dir,
