@@ -1,0 +1,133 @@
+"""A step on two devices against a step on one: run by tests/model/test_distributed.py.
+
+    tests/two_devices.py CASE...
+
+trains each case for 100 steps on one device and on two, which are two parts of the CPU,
+and prints a line of JSON: how far losses and weights come to lie apart. TensorFlow
+parts the CPU only before anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import toy  # noqa: E402
+
+from misc.params import Params  # noqa: E402
+from model.distributed import shared_scope  # noqa: E402
+from model.trainer import Feed, compiled_model  # noqa: E402
+
+MARGIN = {
+    "loss_func": "additive_margin_softmax",
+    "amsoftmax_m": 0.2,
+    "amsoftmax_lambda_min": 0,
+    "amsoftmax_lambda_base": 100,
+    "amsoftmax_lambda_gamma": 0.1,
+    "amsoftmax_lambda_power": 4,
+}
+MOMENTUM = {"optimizer": "momentum", "momentum": 0.9, "learning_rate": 1e-4}
+CASES = {
+    "softmax": {"optimizer": "sgd", "learning_rate": 1e-3},
+    "margin, energy, ring, clipped": MARGIN
+    | MOMENTUM
+    | {
+        "clip_gradient": True,
+        "clip_gradient_norm": 0.3,
+        "aux_loss_func": ["mhe_loss", "ring_loss"],
+        "mhe_lambda": 0.1,
+        "ring_loss_init": 3.0,
+        "ring_loss_lambda": 0.01,
+    },
+    "pairs": {
+        "optimizer": "adam",
+        "learning_rate": 1e-4,
+        "loss_func": "ge2e_loss",
+        "ge2e_loss_type": "softmax",
+        "batch_type": "end2end",
+        "num_valid_speakers_per_batch": 2,
+        "num_valid_segments_per_speaker": 2,
+    },
+    "moved centres": MOMENTUM
+    | {
+        "loss_func": "generalized_angular_triplet_loss",
+        "margin": 0.2,
+        "triplet_center": "average",
+        "triplet_center_momentum": 0.9,
+        "target_margin": 0.1,
+        "triplet_topn": 2,
+        "triplet_loss_weight": 1.0,
+        "center_loss_weight": 0.5,
+        "between_loss_weight": 0.1,
+    },
+}
+DIM, SPEAKERS, STEPS = 5, 6, 100
+
+
+def batches() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Four speakers, two segments of each, of a length that varies."""
+    rng = np.random.default_rng(0)
+    colours = rng.normal(size=(SPEAKERS, DIM))
+    found = []
+    for _ in range(STEPS):
+        labels = np.repeat(rng.permutation(SPEAKERS)[:4], 2).astype(np.int32)
+        noise = rng.normal(size=(8, rng.integers(20, 31), DIM))
+        features = noise + colours[labels][:, None]
+        found.append((features.astype(np.float32), labels))
+    return found
+
+
+class Losses(keras.callbacks.Callback):
+    """The loss of each step, and the loss without regularisers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: list[tuple[float, float]] = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.values.append((float(logs["loss"]), float(logs["raw_loss"])))
+        self.model.reset_metrics()
+
+
+def train(params: Params, devices: tuple[str, ...]) -> tuple[Losses, dict]:
+    """The losses of the steps, and what all variables have come to."""
+    keras.utils.set_random_seed(1)
+    with shared_scope(devices):
+        model = compiled_model(params, DIM, SPEAKERS)
+    model.optimizer.learning_rate = params.learning_rate
+    losses = Losses()
+    feed = Feed(batches(), DIM)
+    feed.fit(model, steps_per_epoch=STEPS, callbacks=[losses])
+    variables = [*model.weights, *model.optimizer.variables]
+    return losses, {v.path: keras.ops.convert_to_numpy(v) for v in variables}
+
+
+def largest_difference(case: str) -> dict[str, float]:
+    """Between one device and two, of all losses and of the variables at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = toy.write_config(Path(folder) / "c.json", **CASES[case])
+        params = Params.from_json(str(config))
+    losses, variables = zip(
+        train(params, ()), train(params, ("CPU:0", "CPU:1")), strict=True
+    )
+    apart = np.abs(np.subtract(losses[0].values, losses[1].values))
+    return {"losses": float(apart.max())} | {
+        path: float(np.abs(np.subtract(value, variables[1][path])).max())
+        for path, value in variables[0].items()
+    }
+
+
+if __name__ == "__main__":
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    parts = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, parts)
+    for case in sys.argv[1:]:
+        print(json.dumps(largest_difference(case)), flush=True)
