@@ -79,10 +79,22 @@ def num_replicas() -> int:
 
 
 def whole_batch(values: Sequence) -> list:
-    """Tensors with the rows of all devices; to be called in a step. Differentiable."""
-    if num_replicas() == 1:
+    """Tensors with the rows of all devices; to be called in a step. Differentiable.
+
+    Each device adds its rows to zeros in the others' places.
+    """
+    number = num_replicas()
+    if number == 1:
         return list(values)
-    return [_replica().all_gather(ops.convert_to_tensor(x), axis=0) for x in values]
+    import tensorflow as tf
+
+    replica, gathered = _replica(), []
+    for rows in map(ops.convert_to_tensor, values):
+        own = ops.one_hot(replica.replica_id_in_sync_group, number, dtype=rows.dtype)
+        placed = tf.tensordot(own, rows, axes=0)  # (devices, rows, ...)
+        whole = replica.all_reduce(tf.distribute.ReduceOp.SUM, placed)
+        gathered.append(ops.reshape(whole, [-1, *rows.shape[1:]]))
+    return gathered
 
 
 def _replica() -> tf.distribute.ReplicaContext | None:
