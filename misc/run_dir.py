@@ -274,22 +274,6 @@ class RunDir:
         losses = [loss for loss, _ in self.valid_losses()][: last // per_epoch]
         return (losses.index(min(losses)) + 1) * per_epoch if losses else None
 
-    def reason_to_stop(self, params: Params, epochs: int) -> str | None:
-        """Why nothing follows after so many finished epochs; None: training goes on.
-
-        It follows from the files, so that a run that is continued ends where it would
-        have ended.
-        """
-        if not epochs or isinstance(params.learning_rate, str):
-            return None
-        if self.learning_rates()[epochs] < params.min_learning_rate - 1e-12:
-            return f"the learning rate fell below {params.min_learning_rate}"
-        losses = [loss for loss, _ in self.valid_losses()[:epochs]]
-        best = losses.index(min(losses))
-        if epochs - 1 - best >= params.early_stop_epochs:
-            return f"no better validation loss since epoch {best}"
-        return None
-
     def write_progress(
         self, losses: list[tuple[float, float]], rates: list[float]
     ) -> None:
@@ -324,6 +308,27 @@ def halving_rates(
             best_epoch += 2
         rates.append(at(epoch + 1, rate))
     return rates
+
+
+def reason_to_stop(
+    params: Params, losses: Sequence[float], rates: Sequence[float]
+) -> str | None:
+    """Why a training ends before `num_epochs`; None: it goes on.
+
+    Asked after each epoch, and before a run goes on: so it ends where it would have.
+
+    Args:
+        losses: the validation loss of each finished epoch, as `valid_loss` has it.
+        rates: the learning rate of each of them and of the next.
+    """
+    if not losses or isinstance(params.learning_rate, str):
+        return None
+    if rates[len(losses)] < params.min_learning_rate - 1e-12:
+        return f"the learning rate fell below {params.min_learning_rate}"
+    best = losses.index(min(losses))
+    if len(losses) - 1 - best >= params.early_stop_epochs:
+        return f"no better validation loss since epoch {best}"
+    return None
 
 
 def versions() -> dict[str, str]:

@@ -14,7 +14,7 @@ from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from misc.metrics import compute_cos_pairwise_eer
 from misc.params import Params
-from misc.run_dir import RunDir, halving_rates
+from misc.run_dir import RunDir, halving_rates, reason_to_stop
 from misc.whole_files import write_whole
 
 _logger = logging.getLogger("train")
@@ -152,7 +152,8 @@ class EpochEnd(keras.callbacks.Callback):
             100 * eer,
             time.monotonic() - started,
         )
-        if reason := self.run.reason_to_stop(self.config, epoch + 1):
+        losses = [value for value, _ in self.run.valid_losses()]  # as they are kept
+        if reason := reason_to_stop(self.config, losses, rates):
             _logger.info("training ends: %s", reason)
             self.model.stop_training = True
 

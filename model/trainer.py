@@ -16,7 +16,7 @@ from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from misc.params import Params
 from misc.queues import training_queue, validation_queue
-from misc.run_dir import RunDir
+from misc.run_dir import RunDir, reason_to_stop
 from model.callbacks import EpochEnd, StepEnd, save_checkpoint, validate
 from model.distributed import check_shares, shared_scope
 from model.optimizer import make_optimizer
@@ -201,7 +201,8 @@ class Trainer:
         """Epochs of `num_steps_per_epoch`; the first may be the rest of one."""
         step = model.steps_done
         finished, begun = divmod(step, self.params.num_steps_per_epoch)
-        reason = self.run.reason_to_stop(self.params, finished)
+        losses = [loss for loss, _ in self.run.valid_losses()[:finished]]
+        reason = reason_to_stop(self.params, losses, self.run.learning_rates())
         if reason and not begun:
             _logger.info("this training has ended: %s", reason)
             return

@@ -49,7 +49,8 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
 def training_params(args: argparse.Namespace, model_dir: str) -> Params:
     """The configuration of a training: the folder's own if it goes on.
 
-    What --config and --set would have changed is then logged.
+    What --config and --set would have changed is then logged; but for the number of
+    reader processes and their stock, which suit the machine and change no batch.
 
     Raises:
         InputError: neither --config nor --cont; a configuration that is wrong.
@@ -66,6 +67,11 @@ def training_params(args: argparse.Namespace, model_dir: str) -> Params:
     given = Params.from_json(args.config or path, args.set, read_rates=False)
     if isinstance(given.learning_rate, str):  # the run has a copy of the list
         given = dataclasses.replace(given, learning_rate=params.learning_rate)
+    params = dataclasses.replace(
+        params,
+        num_parallel_datasets=given.num_parallel_datasets,
+        max_queue_size=given.max_queue_size,
+    )
     changed = [name for name in FIELDS if getattr(given, name) != getattr(params, name)]
     if changed:
         logging.warning(

@@ -4,6 +4,7 @@ set -euo pipefail
 
 cmd=run.pl
 continue_training=false
+num_gpus=1
 checkpoint=-1
 overrides=
 
@@ -18,6 +19,7 @@ if [ $# -ne 7 ]; then
   echo "  --cmd <run.pl|queue.pl ...>          # how the job is run" >&2
   echo "  --continue-training <true|false>     # go on with the run in nnetdir" >&2
   echo "  --checkpoint <last|-1|step>          # of the pretrained model; -1: best validation loss" >&2
+  echo "  --num-gpus <n>                       # that share each batch" >&2
   echo "  --overrides 'key=value key=value'    # keys that win over the config" >&2
   exit 100
 fi
@@ -34,7 +36,7 @@ for file in "$config" "$train/feats.scp" "$train/utt2num_frames" "$train_spklist
   [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
 done
 
-arguments=(--config "$config" --checkpoint "$checkpoint")
+arguments=(--config "$config" --num-gpus "$num_gpus" --checkpoint "$checkpoint")
 for override in $overrides; do
   arguments+=(--set "$override")
 done

@@ -12,7 +12,7 @@ import toy
 
 from dataset.errors import InputError
 from misc.params import Params
-from misc.run_dir import RunDir, halving_rates
+from misc.run_dir import RunDir, halving_rates, reason_to_stop
 from misc.whole_files import write_text
 
 RATES = '"learning_rate": "conf/rates"'
@@ -182,20 +182,21 @@ def test_no_lock_is_left_where_no_run_was_begun(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "losses, rates, epochs, reason",
+    "losses, rates, reason",
     [
-        ([3, 2, 1], [1, 1, 1, 1], 3, None),
-        ([3, 2, 1], [1, 1, 1, 1], 0, None),
-        ([1, 2, 3], [1, 1, 1, 1], 2, None),
-        ([1, 2, 3], [1, 1, 1, 1], 3, "no better validation loss since epoch 0"),
-        ([3, 2, 1], [1, 1, 1, 1e-9], 3, "the learning rate fell below 1e-05"),
-        ([3, 2, 1], [1, 1, 1, 1e-9], 2, None),
+        ([3, 2, 1], [1, 1, 1, 1], None),
+        ([], [], None),
+        ([1, 2], [1, 1, 1], None),
+        ([1, 2, 3], [1, 1, 1, 1], "no better validation loss since epoch 0"),
+        ([3, 2, 1], [1, 1, 1, 1e-9], "the learning rate fell below 1e-05"),
+        ([3, 2], [1, 1, 1, 1e-9], None),
     ],
 )
-def test_when_a_training_ends(run, losses, rates, epochs, reason):
+def test_when_a_training_ends(run, losses, rates, reason):
     params = dataclasses.replace(run.params(), early_stop_epochs=2)
-    run.write_progress([(loss, 0.5) for loss in losses], rates)
-    assert run.reason_to_stop(params, epochs) == reason
+    assert reason_to_stop(params, losses, rates) == reason
+    planned = dataclasses.replace(params, learning_rate="rates")
+    assert reason_to_stop(planned, losses, rates) is None
 
 
 @pytest.mark.parametrize(
