@@ -48,6 +48,7 @@ class _SegmentQueue:
         num_parallel: int,
         max_qsize: int,
         first_step: int = 0,
+        part: slice = slice(None),
     ) -> None:
         if num_parallel < 0:
             raise InputError(f"num_parallel_datasets is {num_parallel}, below 0")
@@ -59,7 +60,7 @@ class _SegmentQueue:
         self.dim = FeatureReader().shape(info.rxfilename[0])[1]
         self.wait_seconds = 0.0
         self.step = first_step
-        self._info, self._sampler = info, sampler
+        self._info, self._sampler, self._part = info, sampler, part
         self._num_parallel, self._max_qsize = num_parallel, max_qsize
         self._source: LocalReader | WorkerPool | None = None
         self._labels: deque[np.ndarray] = deque()  # of the batches under way
@@ -163,7 +164,7 @@ class _SegmentQueue:
             if self._at_end(step):
                 return
             plan = self._sampler.plan(step)
-            self._labels.append(plan.labels)
+            self._labels.append(plan.labels[self._part])
             source.submit(Task(step, self._name(plan), plan.length, self.dim))
 
     def _name(self, plan: Segments) -> list[Segment]:
@@ -172,7 +173,9 @@ class _SegmentQueue:
         return [
             Segment(utterance[row], rxfilename[row], start, vad[row] if vad else None)
             for row, start in zip(
-                plan.utterances.tolist(), plan.starts.tolist(), strict=True
+                plan.utterances[self._part].tolist(),
+                plan.starts[self._part].tolist(),
+                strict=True,
             )
         ]
 
@@ -224,6 +227,7 @@ class KaldiDataRandomQueue(_SegmentQueue):
             frames, as a recipe's stage 4 does (dataset.voiced_segment). The data
             directory has a vad.scp, too; frames are voiced ones everywhere here.
         info: the tables of the directory, if they have been read already.
+        part: the rows of each batch that are wanted, where hosts share it.
 
     Attributes:
         num_speakers_left_out: speakers without an utterance of min_len frames.
@@ -247,6 +251,7 @@ class KaldiDataRandomQueue(_SegmentQueue):
         start_step: int = 0,
         raw_features: bool = False,
         info: SpeakerInfo | None = None,
+        part: slice = slice(None),
     ) -> None:
         info = info or load_speaker_info(data_dir, spklist, raw_features)
         with _naming(data_dir):
@@ -260,7 +265,7 @@ class KaldiDataRandomQueue(_SegmentQueue):
                 max_len,
                 seed,
             )
-        super().__init__(info, sampler, num_parallel, max_qsize, start_step)
+        super().__init__(info, sampler, num_parallel, max_qsize, start_step, part)
         self.num_speakers_left_out = sampler.num_speakers_left_out
         self.num_utterances_left_out = sampler.num_utterances_left_out
         if self.num_speakers_left_out or self.num_utterances_left_out:

@@ -1,14 +1,18 @@
-"""Training on several GPUs of one machine: each step's batch is split over them.
+"""Training on several GPUs of one machine, or several hosts: they share each batch.
 
-By TensorFlow's MirroredStrategy and Keras' `fit`. A step on n devices is the step that
-one device would do: batch normalisation takes the statistics of the whole batch, the
-loss is the mean over it, and losses that are no mean over utterances see all of it.
+By TensorFlow's MirroredStrategy and Keras' `fit`, and by MultiWorkerMirroredStrategy
+and model/hosts.py. A step by n devices is the step that one would do: batch
+normalisation takes the statistics of the whole batch, the loss is the mean over it,
+and losses that are no mean over utterances see all of it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
+import json
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,55 +26,101 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def gpus(number: int) -> list[str]:
-    """The names of the first GPUs, as many as asked for; none if it is 1.
+@dataclasses.dataclass(frozen=True)
+class Sharing:
+    """Who shares the batches of a training.
 
-    Raises:
-        InputError: there are fewer.
+    Args:
+        devices: names of this process's, `GPU:0` and so on; none: the one that Keras
+            chooses.
+        rank: the number of this process among those of all hosts.
+        num_hosts: these processes, one for each host or GPU.
     """
-    if number < 1:
-        raise InputError(f"--num-gpus {number}: expected at least 1")
-    if number == 1:
-        return []
-    if keras.backend.backend() != "tensorflow":
-        raise InputError(f"--num-gpus {number}: needs Keras' TensorFlow backend")
+
+    devices: tuple[str, ...] = ()
+    rank: int = 0
+    num_hosts: int = 1
+
+    @classmethod
+    def asked_for(cls, num_gpus: int) -> Sharing:
+        """By `--num-gpus` and TensorFlow's variable TF_CONFIG.
+
+        Raises:
+            InputError: there are fewer GPUs; both are given.
+        """
+        cluster = json.loads(os.environ.get("TF_CONFIG") or "{}")
+        hosts = cluster.get("cluster", {}).get("worker", [])
+        if num_gpus == 1 and len(hosts) < 2:
+            return cls()
+        if keras.backend.backend() != "tensorflow":
+            raise InputError("several devices need Keras' TensorFlow backend")
+        if len(hosts) < 2:
+            return cls(_first_gpus(num_gpus))
+        if num_gpus != 1:
+            raise InputError(
+                f"--num-gpus {num_gpus}: where TF_CONFIG names several hosts each GPU "
+                "has a process of its own"
+            )
+        sharing = cls((), int(cluster["task"]["index"]), len(hosts))
+        _hosts()  # before TensorFlow does anything else
+        return sharing
+
+    @property
+    def num_parts(self) -> int:
+        """Into how many parts a batch is split."""
+        return max(len(self.devices), 1) * self.num_hosts
+
+    def rows(self, params: Params) -> slice:
+        """The rows of each batch that this process reads.
+
+        Raises:
+            InputError: a batch cannot be split evenly.
+        """
+        size = params.num_speakers_per_batch * params.num_segments_per_speaker
+        if size % self.num_parts:
+            raise InputError(
+                f"'num_speakers_per_batch' x 'num_segments_per_speaker' = {size}: "
+                f"expected a multiple of {self.num_parts}, the number of devices"
+            )
+        share = size // self.num_hosts
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        """Where a model has to be made, or loaded, that is trained by all."""
+        if self.num_hosts > 1:
+            return _hosts().scope()
+        if len(self.devices) > 1:
+            return _mirrored(self.devices).scope()
+        return contextlib.nullcontext()
+
+
+def _first_gpus(number: int) -> tuple[str, ...]:
     import tensorflow as tf
 
     present = len(tf.config.list_physical_devices("GPU"))
-    if number > present:
+    if not 1 <= number <= present:
         raise InputError(f"--num-gpus {number}: TensorFlow finds {present} GPUs here")
-    return [f"GPU:{index}" for index in range(number)]
+    return tuple(f"GPU:{index}" for index in range(number))
 
 
-def check_shares(devices: Sequence[str], params: Params) -> None:
-    """Refuses batches that cannot be split evenly.
-
-    Raises:
-        InputError: naming the keys.
-    """
-    size = params.num_speakers_per_batch * params.num_segments_per_speaker
-    if devices and size % len(devices):
-        raise InputError(
-            f"'num_speakers_per_batch' x 'num_segments_per_speaker' = {size}: expected "
-            f"a multiple of {len(devices)}, the number of devices"
-        )
-
-
-def shared_scope(devices: tuple[str, ...]) -> contextlib.AbstractContextManager:
-    """Where a model has to be made, or loaded, that several devices train."""
-    return _strategy(devices).scope() if len(devices) > 1 else contextlib.nullcontext()
-
-
+# One strategy for a process: the messages of two would be taken for each other's.
 @functools.cache
-def _strategy(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
-    """One for a process: the messages of two would be taken for each other's."""
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(devices)
 
 
+@functools.cache
+def _hosts() -> tf.distribute.MultiWorkerMirroredStrategy:
+    import tensorflow as tf
+
+    tf.config.set_visible_devices(tf.config.list_physical_devices("GPU")[:1], "GPU")
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
 def num_replicas() -> int:
-    """Devices that share the batches of the model at hand."""
+    """Devices, of all hosts, that share the batches of the model at hand."""
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf

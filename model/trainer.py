@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -18,7 +19,8 @@ from misc.params import Params
 from misc.queues import training_queue, validation_queue
 from misc.run_dir import RunDir, reason_to_stop
 from model.callbacks import EpochEnd, StepEnd, save_checkpoint, validate
-from model.distributed import check_shares, shared_scope
+from model.distributed import Sharing
+from model.hosts import fit_in_step
 from model.optimizer import make_optimizer
 from model.speaker_net import SpeakerNet, check_choices
 from model.tf1_checkpoint import load_original
@@ -53,21 +55,20 @@ class Trainer:
     Args:
         params: the configuration; for a run that goes on, that of its folder is used.
         model_dir: the folder; its `nnet/` is filled.
-        devices: names of those that share each batch, `GPU:0` and so on; none: the
-            one that Keras chooses. A run may go on with another number.
+        sharing: who shares the batches. A run may go on with others.
 
     Raises:
         InputError: a choice that is in no table, a batch that cannot be shared.
     """
 
     def __init__(
-        self, params: Params, model_dir: str, devices: Sequence[str] = ()
+        self, params: Params, model_dir: str, sharing: Sharing | None = None
     ) -> None:
         check_choices(params)
         self.params = params
         self.run = RunDir(model_dir)
-        check_shares(devices, params)
-        self.scope = functools.partial(shared_scope, tuple(devices))
+        self.sharing = sharing or Sharing()
+        self.rows = self.sharing.rows(params)
 
     def train(
         self,
@@ -91,7 +92,7 @@ class Trainer:
             if not continue_training:
                 self._refuse_lists_of_weights()
             elif self.run.checkpoints():
-                with self.scope():
+                with self.sharing.scope():
                     model = load_model(self.run)
                 _check_history(self.run, self.params, model.steps_done)
             else:
@@ -168,7 +169,9 @@ class Trainer:
         step = model.steps_done if model else 0
         with (
             validation_queue(self.params, valid_dir, valid_spklist) as valid_queue,
-            training_queue(self.params, train_dir, train_spklist, step) as queue,
+            training_queue(
+                self.params, train_dir, train_spklist, step, part=self.rows
+            ) as queue,
         ):
             if queue.dim != valid_queue.dim:
                 raise InputError(
@@ -180,7 +183,7 @@ class Trainer:
     def _new_model(
         self, queue: KaldiDataRandomQueue, valid_queue: KaldiDataSeqQueue
     ) -> SpeakerNet:
-        with self.scope():
+        with self.sharing.scope():
             model = compiled_model(self.params, queue.dim, queue.num_total_speakers)
         _check_fits(model, queue, valid_queue)
         _logger.info(
@@ -222,21 +225,38 @@ class Trainer:
     ) -> None:
         per_epoch = self.params.num_steps_per_epoch
         epoch, done = divmod(step, per_epoch)
-        feed = Feed(queue, queue.dim)
+        batches = _FromStep(queue, step)
+        fit = Feed(batches, queue.dim).fit
+        if self.sharing.num_hosts > 1:
+            fit = functools.partial(fit_in_step, batches=batches)
         for begin, end, steps in (
             (epoch, epoch + 1 if done else epoch, per_epoch - done),
             (epoch + 1 if done else epoch, self.params.num_epochs, per_epoch),
         ):
             if begin >= end or model.stop_training:
                 continue
-            queue.go_to(model.steps_done)  # devices may have read ahead
-            feed.fit(
+            batches.step = model.steps_done
+            fit(
                 model,
                 initial_epoch=begin,
                 epochs=end,
                 steps_per_epoch=steps,
                 callbacks=callbacks,
             )
+
+
+class _FromStep:
+    """A queue that begins with the same batch each time it is iterated.
+
+    With several devices Keras looks at a batch first, and an iterator reads ahead.
+    """
+
+    def __init__(self, queue: KaldiDataRandomQueue, step: int) -> None:
+        self.queue, self.step = queue, step
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        self.queue.go_to(self.step)
+        return iter(self.queue)
 
 
 class Feed:
@@ -247,13 +267,25 @@ class Feed:
     ) -> None:
         self.source, self.dim = source, dim
         self.error: Exception | None = None
+        self._turn, self._lock = 0, threading.Lock()
 
     def batches(self):
-        try:
-            yield from self.source
-        except Exception as error:
-            self.error = error
-            raise
+        """Each time it is called, those before give no more: they may read ahead."""
+        with self._lock:
+            self._turn += 1
+            turn, source = self._turn, iter(self.source)
+        while True:
+            try:
+                with self._lock:
+                    if turn != self._turn:
+                        return
+                    batch = next(source)
+            except StopIteration:
+                return
+            except Exception as error:
+                self.error = error
+                raise
+            yield batch
 
     def fit(self, model: SpeakerNet, **arguments: Any) -> None:
         """Keras' `fit`, raising what the source raised."""

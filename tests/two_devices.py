@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -25,7 +24,7 @@ from killed_training import LISTS, variables  # noqa: E402
 from misc.params import Params  # noqa: E402
 from misc.run_dir import RunDir  # noqa: E402
 from model import common  # noqa: E402
-from model.distributed import shared_scope  # noqa: E402
+from model.distributed import Sharing  # noqa: E402
 from model.trainer import Feed, Trainer, compiled_model  # noqa: E402
 
 MARGIN = {
@@ -105,7 +104,7 @@ class Losses(keras.callbacks.Callback):
 def train(params: Params, devices: tuple[str, ...]) -> tuple[list, dict]:
     """The losses of the steps, and what all variables have come to, by their names."""
     keras.utils.set_random_seed(1)
-    with shared_scope(devices):
+    with Sharing(devices).scope():
         model = compiled_model(params, DIM, SPEAKERS)
     model.optimizer.learning_rate = params.learning_rate
     losses = Losses()
@@ -144,10 +143,12 @@ def run_that_changes_devices(folder: Path) -> dict[str, float]:
         toy.write_data_dir(folder / part, seed=seed)
     lists = [str(folder / part) for part in LISTS]
 
-    def run(name: str, devices: Sequence[str], num_epochs: int, cont: bool) -> RunDir:
+    def run(name: str, devices: tuple[str, ...], num_epochs: int, cont: bool) -> RunDir:
         changes = MOMENTUM | {"num_epochs": num_epochs, "save_checkpoints_steps": 3}
         config = toy.write_config(folder / "c.json", **changes)
-        trainer = Trainer(Params.from_json(str(config)), str(folder / name), devices)
+        trainer = Trainer(
+            Params.from_json(str(config)), str(folder / name), Sharing(devices)
+        )
         trainer.train(*lists, continue_training=cont)
         return trainer.run
 
