@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import toy
@@ -18,6 +19,9 @@ from misc.params import Params
 from model.distributed import Sharing
 from model.trainer import Trainer
 
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="tf.distribute shares the batches"
+)
 PROGRAM = Path(__file__).parents[1] / "two_devices.py"
 
 
