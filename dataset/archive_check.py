@@ -6,6 +6,8 @@ short, that one is missing.
 
 from __future__ import annotations
 
+import collections
+import logging
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -18,10 +20,18 @@ from dataset.kaldi_io import FeatureReader
 from dataset.kaldi_range import split_range
 from dataset.kaldi_stream import is_pipe, split_offset
 from dataset.segments import Segment, read_segment
-from dataset.speaker_info import TextColumn
+from dataset.speaker_info import SpeakerInfo, TextColumn
+
+_logger = logging.getLogger("kaldi")
 
 _MOST_ENTRIES = 200_000
 """Entries whose archives are looked at: a third of a second."""
+
+_FEW_ENTRIES = 20_000
+"""Likewise when a queue is opened: some 30 ms."""
+
+_FEW_SEGMENTS = 200
+_FEW_SECONDS = 2.0
 
 _NAMED = 3
 """Bad segments of an archive that are told of one by one."""
@@ -45,7 +55,7 @@ class Sample(NamedTuple):
     Attributes:
         num_chosen: segments that were to be read.
         num_read: those that were, in the time that was allowed.
-        dim: of the features; 0 if none could be read.
+        dim: of most features; 0 if none could be read.
         num_bad: segments that cannot be used.
         faults: what is wrong with them; of each archive, with the first few.
     """
@@ -57,12 +67,49 @@ class Sample(NamedTuple):
     faults: list[str]
 
 
-def find_archives(rxfilenames: TextColumn, seed: int) -> Archives:
+def check_archives(info: SpeakerInfo, tolerant: bool) -> int:
+    """Reads a frame from here and there, at most some 200, before anything is started.
+
+    Args:
+        tolerant: what cannot be used is only told of, unless that is all.
+
+    Returns:
+        The dimension of the features.
+
+    Raises:
+        InputError: the first thing that cannot be used.
+    """
+    archives = find_archives(info.rxfilename, 0, _FEW_ENTRIES)
+    sample = read_sample(
+        info.utterance,
+        info.rxfilename,
+        info.num_stored_frames,
+        choose_rows(archives, len(info.rxfilename), _FEW_SEGMENTS, 0),
+        length=1,
+        seed=0,
+        seconds=_FEW_SECONDS,
+        exact=info.vad is not None,
+    )
+    return judge(sample, tolerant)
+
+
+def judge(sample: Sample, tolerant: bool) -> int:
+    """The dimension; `check_archives` says what becomes of faults."""
+    if sample.faults and not (tolerant and sample.dim):
+        raise InputError(sample.faults[0])
+    for fault in sample.faults:
+        _logger.warning("not usable: %s", fault)
+    return sample.dim
+
+
+def find_archives(
+    rxfilenames: TextColumn, seed: int, most: int = _MOST_ENTRIES
+) -> Archives:
     """The files that entries are stored in; of very many entries, a random part."""
     rows: Iterable[int] = range(len(rxfilenames))
-    if len(rxfilenames) > _MOST_ENTRIES:
+    if len(rxfilenames) > most:
         rng = np.random.default_rng(seed)
-        rows = rng.integers(len(rxfilenames), size=_MOST_ENTRIES).tolist()
+        rows = rng.integers(len(rxfilenames), size=most).tolist()
     furthest: dict[str, tuple[int, int]] = {}
     for row in rows:
         name, _ = split_range(rxfilenames[row])
@@ -94,39 +141,51 @@ def read_sample(
     length: int,
     seed: int,
     seconds: float,
+    exact: bool = False,
 ) -> Sample:
     """Reads up to `length` frames of each row, from a random start.
 
     Args:
         num_frames: what utt2num_frames says, if that is known.
         seconds: no further segment is begun after this time.
+        exact: more frames than that are wrong, too.
     """
     rng, reader = np.random.default_rng(seed), FeatureReader()
-    end, dim, num_read = time.monotonic() + seconds, 0, 0
-    faults: dict[str, list[str]] = {}
+    end = time.monotonic() + seconds
+    dims: dict[int, int] = {}  # by row, as the faults
+    faults: dict[int, str] = {}
+    num_read = 0
     for row in rows:
-        if time.monotonic() > end:
+        if num_read and time.monotonic() > end:
             break
         num_read += 1
-        name, rxfilename = utterances[row], rxfilenames[row]
         stated = None if num_frames is None else int(num_frames[row])
+        name, rxfilename = utterances[row], rxfilenames[row]
         try:
-            stored, columns = reader.shape(rxfilename)
-            dim = dim or columns
-            if stated is not None and stored < stated:
+            stored, dims[row] = reader.shape(rxfilename)
+            if stated is not None and (stored < stated or exact and stored > stated):
                 raise InputError(
                     f"utterance {name}: utt2num_frames says {stated} frames, "
                     f"{rxfilename} has {stored}"
                 )
             start = int(rng.integers(0, max(0, stored - length), endpoint=True))
             segment = Segment(name, rxfilename, start)
-            read_segment(reader, segment, min(length, stored), dim)
+            read_segment(reader, segment, min(length, stored), dims[row])
         except (InputError, OSError) as error:
             text = str(error)
-            if not text.startswith("utterance "):
-                text = f"utterance {name}: {text}"
-            path, _ = split_offset(split_range(rxfilename)[0])
-            faults.setdefault(path, []).append(text)
-    num_bad = sum(map(len, faults.values()))
-    first = [text for texts in faults.values() for text in texts[:_NAMED]]
-    return Sample(len(rows), num_read, dim, num_bad, first)
+            known = text.startswith("utterance ")
+            faults[row] = text if known else f"utterance {name}: {text}"
+    usual = collections.Counter(dims.values()).most_common(1)
+    dim = usual[0][0] if usual else 0
+    for row in dims.keys() - faults.keys():
+        if dims[row] != dim:
+            faults[row] = (
+                f"utterance {utterances[row]}: expected features of dimension {dim}, "
+                f"as most have, got {dims[row]} in {rxfilenames[row]}"
+            )
+    by_path: dict[str, list[str]] = {}
+    for row in sorted(faults):
+        path, _ = split_offset(split_range(rxfilenames[row])[0])
+        by_path.setdefault(path, []).append(faults[row])
+    first = [text for texts in by_path.values() for text in texts[:_NAMED]]
+    return Sample(len(rows), num_read, dim, len(faults), first)

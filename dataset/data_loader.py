@@ -19,11 +19,16 @@ from typing import TypeVar
 
 import numpy as np
 
+from dataset.archive_check import check_archives
+from dataset.bad_segments import BadSegments
+from dataset.batch_reader import STORED_FEATURES, ReadingOptions
 from dataset.errors import InputError
-from dataset.kaldi_io import FeatureReader
-from dataset.sampler import RandomSampler, Sampler, Segments, SequentialSampler
+from dataset.masks import Masks
+from dataset.sampler import RANDOM_SAMPLERS, Sampler, Segments, SequentialSampler
 from dataset.segments import Segment, Task
 from dataset.speaker_info import SpeakerInfo, load_speaker_info
+from dataset.waveform_check import check_recordings
+from dataset.waveform_reader import WaveformOptions
 from dataset.worker_pool import LocalReader, WorkerPool
 
 _logger = logging.getLogger("kaldi")
@@ -37,6 +42,7 @@ class _SegmentQueue:
     Attributes:
         dim: dimension of the features.
         num_total_speakers: number of classes, the lines of the spklist.
+        bad: counts the segments that could not be used.
         wait_seconds: time spent in fetch() so far, that is, lost to the consumer.
         step: number of the batch that fetch() gives next.
     """
@@ -49,6 +55,8 @@ class _SegmentQueue:
         max_qsize: int,
         first_step: int = 0,
         part: slice = slice(None),
+        max_bad: float = 0.0,
+        reading: ReadingOptions = STORED_FEATURES,
     ) -> None:
         if num_parallel < 0:
             raise InputError(f"num_parallel_datasets is {num_parallel}, below 0")
@@ -57,10 +65,17 @@ class _SegmentQueue:
         if first_step < 0:
             raise InputError(f"the first step must be at least 0, got {first_step}")
         self.num_total_speakers = info.num_speakers
-        self.dim = FeatureReader().shape(info.rxfilename[0])[1]
+        if reading.waveforms:
+            self.dim = check_recordings(info, reading.waveforms, max_bad > 0)
+        else:
+            self.dim = check_archives(info, max_bad > 0)
+        if reading.masks:
+            reading.masks.check(self.dim)
+        self.bad, self._max_bad = BadSegments(max_bad), max_bad
         self.wait_seconds = 0.0
         self.step = first_step
-        self._info, self._sampler, self._part = info, sampler, part
+        self._info, self._sampler, self._reading = info, sampler, reading
+        self._part = part
         self._num_parallel, self._max_qsize = num_parallel, max_qsize
         self._source: LocalReader | WorkerPool | None = None
         self._labels: deque[np.ndarray] = deque()  # of the batches under way
@@ -94,6 +109,7 @@ class _SegmentQueue:
             source.stop()
         with self._lock:
             self._forget()
+        self.bad.report()
 
     def go_to(self, step: int) -> None:
         """The next batch that fetch() gives is this one."""
@@ -109,8 +125,10 @@ class _SegmentQueue:
 
         Raises:
             StopIteration: there are no more batches, or stop() was called.
-            InputError: a segment cannot be read; the message names the utterance.
-            RuntimeError: a worker has died, or start() was not called.
+            InputError: a segment cannot be used, or too many; the message names the
+                utterance.
+            WorkerDied: a worker has died.
+            RuntimeError: start() was not called.
         """
         begun = time.perf_counter()
         with self._lock:
@@ -118,6 +136,22 @@ class _SegmentQueue:
                 return self._fetch()
             finally:
                 self.wait_seconds += time.perf_counter() - begun
+
+    def describe(self, step: int) -> Task:
+        """What the batch number `step`, from 0, is made of."""
+        return self._task(step, self._plan(step))
+
+    def read(self, step: int) -> Batch:
+        """The batch number `step`, read here and now, whatever is under way.
+
+        Raises:
+            InputError: a segment cannot be read.
+        """
+        reader, plan = LocalReader(self._reading), self._plan(step)
+        reader.submit(self._task(step, plan))
+        features, faults = reader.take(step)
+        BadSegments(self._max_bad).replace(features, plan.labels, faults)
+        return features, plan.labels
 
     def _fetch(self) -> Batch:
         if self._failure is not None:
@@ -127,8 +161,9 @@ class _SegmentQueue:
         if self._source is None or self._stopped or self._at_end(self.step):
             raise StopIteration
         try:
-            features = self._source.take(self.step)
+            features, faults = self._source.take(self.step)
             labels = self._labels.popleft()
+            self.bad.replace(features, labels, faults)
             self.step += 1
             self._submit()
         except Exception as error:
@@ -146,11 +181,11 @@ class _SegmentQueue:
 
     def _open_source(self) -> LocalReader | WorkerPool:
         if not self._num_parallel:
-            return LocalReader()
+            return LocalReader(self._reading)
         slot_size = self._sampler.max_batch_size * self._sampler.max_len * self.dim
         # As many waiting as was asked for, and one in the hands of each worker.
         num_slots = self._max_qsize + self._num_parallel
-        return WorkerPool(self._num_parallel, num_slots, slot_size)
+        return WorkerPool(self._num_parallel, num_slots, slot_size, self._reading)
 
     def _at_end(self, step: int) -> bool:
         num_batches = self._sampler.num_batches
@@ -163,21 +198,26 @@ class _SegmentQueue:
             step = self.step + len(self._labels)
             if self._at_end(step):
                 return
-            plan = self._sampler.plan(step)
-            self._labels.append(plan.labels[self._part])
-            source.submit(Task(step, self._name(plan), plan.length, self.dim))
+            plan = self._plan(step)
+            self._labels.append(plan.labels)
+            source.submit(self._task(step, plan))
+
+    def _plan(self, step: int) -> Segments:
+        """The rows of a batch that this process wants."""
+        plan = self._sampler.plan(step)
+        return plan._replace(
+            utterances=plan.utterances[self._part],
+            starts=plan.starts[self._part],
+            labels=plan.labels[self._part],
+        )
+
+    def _task(self, step: int, plan: Segments) -> Task:
+        first_row = self._part.start or 0
+        return Task(step, self._name(plan), plan.length, self.dim, first_row)
 
     def _name(self, plan: Segments) -> list[Segment]:
-        utterance, rxfilename = self._info.utterance, self._info.rxfilename
-        vad = self._info.vad
-        return [
-            Segment(utterance[row], rxfilename[row], start, vad[row] if vad else None)
-            for row, start in zip(
-                plan.utterances[self._part].tolist(),
-                plan.starts[self._part].tolist(),
-                strict=True,
-            )
-        ]
+        rows, starts = plan.utterances.tolist(), plan.starts.tolist()
+        return list(map(self._info.segment, rows, starts))
 
     def __iter__(self) -> Iterator[Batch]:
         self.start()
@@ -205,9 +245,10 @@ Queue = TypeVar("Queue", bound=_SegmentQueue)
 class KaldiDataRandomQueue(_SegmentQueue):
     """Training batches without end: a length, speakers and segments drawn for each.
 
-    See dataset.sampler.RandomSampler for what is drawn. After stop(), start() goes on
-    with the batch that would have come. The stored features are taken as they are:
-    CMVN and VAD have been applied before, unless `raw_features` has the loader do it.
+    See RandomSampler and DurationSampler of dataset.sampler for what is drawn. After
+    stop(), start() goes on with the batch that would have come. The stored features are
+    taken as they are: CMVN and VAD have been applied before, unless `raw_features` has
+    the loader do it.
 
         with KaldiDataRandomQueue(data, spklist, num_parallel=2, seed=1) as queue:
             for features, labels in queue:
@@ -226,6 +267,15 @@ class KaldiDataRandomQueue(_SegmentQueue):
         raw_features: the stored features are raw: apply sliding CMVN and drop unvoiced
             frames, as a recipe's stage 4 does (dataset.voiced_segment). The data
             directory has a vad.scp, too; frames are voiced ones everywhere here.
+        sample_by: `speaker`, each as often as any other, or `duration`, in proportion
+            to the frames that each has.
+        max_bad_segments: the share of segments that may be bad (missing, cut short,
+            NaN, of another dimension); they are replaced (dataset.bad_segments) and
+            told of. 0: the first one ends the iteration.
+        waveforms: make the features of wav.scp (and segments) in place of feats.scp,
+            with sliding CMVN and vad.scp as of raw features, and augment them
+            (dataset.waveform_reader).
+        masks: set bands of the features to zero (dataset.masks).
         info: the tables of the directory, if they have been read already.
         part: the rows of each batch that are wanted, where hosts share it.
 
@@ -250,12 +300,19 @@ class KaldiDataRandomQueue(_SegmentQueue):
         seed: int = 0,
         start_step: int = 0,
         raw_features: bool = False,
+        sample_by: str = "speaker",
+        max_bad_segments: float = 0.0,
+        waveforms: WaveformOptions | None = None,
+        masks: Masks | None = None,
         info: SpeakerInfo | None = None,
         part: slice = slice(None),
     ) -> None:
-        info = info or load_speaker_info(data_dir, spklist, raw_features)
+        speeds = waveforms.speeds if waveforms else ()
+        info = info or load_speaker_info(
+            data_dir, spklist, raw_features, waveforms is not None, speeds
+        )
         with _naming(data_dir):
-            sampler = RandomSampler(
+            sampler = RANDOM_SAMPLERS[sample_by](
                 info.num_frames,
                 info.label,
                 info.num_speakers,
@@ -265,7 +322,16 @@ class KaldiDataRandomQueue(_SegmentQueue):
                 max_len,
                 seed,
             )
-        super().__init__(info, sampler, num_parallel, max_qsize, start_step, part)
+        super().__init__(
+            info,
+            sampler,
+            num_parallel,
+            max_qsize,
+            start_step,
+            part,
+            max_bad_segments,
+            ReadingOptions(seed, waveforms, masks),
+        )
         self.num_speakers_left_out = sampler.num_speakers_left_out
         self.num_utterances_left_out = sampler.num_utterances_left_out
         if self.num_speakers_left_out or self.num_utterances_left_out:
@@ -298,6 +364,7 @@ class KaldiDataSeqQueue(_SegmentQueue):
         shuffle: random order of the utterances, and random starts.
         seed: decides the order, the lengths and the starts.
         raw_features: as for KaldiDataRandomQueue.
+        waveforms: the same; there should be no augmentation and no speeds.
         info: the tables of the directory, if they have been read already.
 
     Attributes:
@@ -322,14 +389,23 @@ class KaldiDataSeqQueue(_SegmentQueue):
         shuffle: bool = False,
         seed: int = 0,
         raw_features: bool = False,
+        waveforms: WaveformOptions | None = None,
         info: SpeakerInfo | None = None,
     ) -> None:
-        info = info or load_speaker_info(data_dir, spklist, raw_features)
+        info = info or load_speaker_info(
+            data_dir, spklist, raw_features, waveforms is not None
+        )
         with _naming(data_dir):
             sampler = SequentialSampler(
                 info.num_frames, info.label, batch_size, min_len, max_len, shuffle, seed
             )
-        super().__init__(info, sampler, num_parallel, max_qsize)
+        super().__init__(
+            info,
+            sampler,
+            num_parallel,
+            max_qsize,
+            reading=ReadingOptions(seed, waveforms),
+        )
         self._num_batches = sampler.num_batches
         self.data_dir = data_dir
         self.shortest = sampler.shortest

@@ -14,3 +14,10 @@ class BrokenArchive(InputError):
 
     Where a wrong entry costs only itself, this still ends the command.
     """
+
+
+class WorkerDied(RuntimeError):
+    """A data worker that ended: killed, out of memory, its disk lost.
+
+    The message names the utterance that it was reading; told of as one line, too.
+    """

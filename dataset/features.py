@@ -17,7 +17,8 @@ import functools
 import numpy as np
 
 from dataset.errors import InputError
-from dataset.float32_product import float32_product
+from dataset.fast_mel_energies import fast_mel_energies
+from dataset.float32_product import float32_product, unthreaded_product
 from dataset.mel_energies import ENERGY_FLOOR, FrameOptions, mel_energies
 from dataset.options import option
 
@@ -83,6 +84,7 @@ def compute_mfcc(
     options: MfccOptions,
     rng: np.random.Generator | None = None,
     vtln_warp: float = 1.0,
+    exact: bool = True,
 ) -> np.ndarray:
     """Mel-frequency cepstra: float32 [frames, num_ceps].
 
@@ -94,15 +96,20 @@ def compute_mfcc(
         options: as on Kaldi's command line.
         rng: source of the dither noise; seed 0 if not given.
         vtln_warp: the speaker's warp factor for vocal tract length normalisation.
+        exact: with Kaldi's rounding; else in a sixth of the time
+            (dataset.fast_mel_energies).
 
     Raises:
         InputError: the rate or the options do not fit.
     """
     transform, lifter = _cepstral_transform(options)
-    energies, log_energy = mel_energies(
-        samples, rate, options, rng, vtln_warp=vtln_warp
-    )
-    cepstra = float32_product(transform, _log(energies)) * lifter[:, None]
+    energies_of = mel_energies if exact else fast_mel_energies
+    energies, log_energy = energies_of(samples, rate, options, rng, True, vtln_warp)
+    if exact:
+        cepstra = float32_product(transform, _log(energies))
+    else:
+        cepstra = unthreaded_product(_log(energies).T, transform.T).T
+    cepstra *= lifter[:, None]
     if options.use_energy:
         cepstra[0] = log_energy
     if options.htk_compat:
@@ -118,12 +125,14 @@ def compute_fbank(
     options: FbankOptions,
     rng: np.random.Generator | None = None,
     vtln_warp: float = 1.0,
+    exact: bool = True,
 ) -> np.ndarray:
     """Log mel bin energies: float32 [frames, num_mel_bins (+ 1 with use_energy)].
 
     Kaldi's compute-fbank-feats; arguments and errors as for `compute_mfcc`.
     """
-    features, log_energy = mel_energies(
+    energies_of = mel_energies if exact else fast_mel_energies
+    features, log_energy = energies_of(
         samples, rate, options, rng, options.use_power, vtln_warp
     )
     if options.use_log_fbank:

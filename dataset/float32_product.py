@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+_UNTHREADED = 1 << 18
+"""Multiplications up to which OpenBLAS takes one thread (interface/gemm.c)."""
+
 
 def float32_dot(weights: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """weights [n] times columns [n, frames], float32, rounded as by OpenBLAS' sdot.
@@ -45,6 +48,22 @@ def float32_product(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
         for n in range(lanes + 1, len(columns)):
             rest += matrix[:, n, None] * columns[n]
         product += rest
+    return product
+
+
+def unthreaded_product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """rows [n, k] times matrix [k, m], in any order, but the same one on each call.
+
+    In parts so small that OpenBLAS does not divide them among threads, for on the
+    number of threads the last bits would depend.
+    """
+    length, width = matrix.shape
+    size = max(1, _UNTHREADED // matrix.size)
+    whole = len(rows) // size * size
+    product = np.empty((len(rows), width), np.float32)
+    parts = rows[:whole].reshape(-1, size, length)
+    np.matmul(parts, matrix, out=product[:whole].reshape(-1, size, width))
+    np.matmul(rows[whole:], matrix, out=product[whole:])
     return product
 
 

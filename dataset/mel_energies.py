@@ -18,8 +18,8 @@ from dataset import mixed_radix_fft, split_radix_fft
 from dataset.errors import InputError
 from dataset.float32_product import float32_dot
 from dataset.options import option
+from dataset.resampling import resample
 from dataset.split_radix_fft import c_float_function
-from dataset.wav import resample
 
 ENERGY_FLOOR = np.finfo(np.float32).eps
 """What energies are raised to before the logarithm."""
@@ -97,6 +97,19 @@ def num_frames(num_samples: int, options: FrameOptions) -> int:
     return 0 if num_samples < size else 1 + (num_samples - size) // shift
 
 
+def frame_span(first: int, count: int, options: FrameOptions) -> tuple[int, int]:
+    """The samples that frames `first` to `first + count` are cut from, as [begin, end).
+
+    Without `snip_edges` they may reach past both ends of the waveform, which is
+    reflected there.
+    """
+    size, shift = options.window_size, options.window_shift
+    begin = first * shift
+    if not options.snip_edges:
+        begin -= size // 2 - shift // 2
+    return begin, begin + (count - 1) * shift + size
+
+
 def mel_energies(
     samples: np.ndarray,
     rate: float,
@@ -110,8 +123,8 @@ def mel_energies(
     `vtln_warp` is the speaker's warp factor: above 1 the bins move down in frequency,
     as a longer vocal tract needs.
     """
-    window, banks = _filterbank(options, vtln_warp)
-    frames = _cut_frames(_prepare(samples, rate, options, rng), options)
+    window, banks = filterbank(options, vtln_warp)
+    frames = cut_frames(prepare_waveform(samples, rate, options, rng), options)
     mel = np.empty((len(banks), len(frames)), np.float32)
     energy = np.empty(len(frames))
     for start in range(0, len(frames), _LONG_BLOCK):
@@ -122,10 +135,15 @@ def mel_energies(
         for row, (first, weights) in enumerate(banks):
             columns = spectrum[first : first + len(weights)]
             mel[row, part] = float32_dot(weights, columns)
+    return mel, log_of_energy(energy, options)
+
+
+def log_of_energy(energy: np.ndarray, options: FrameOptions) -> np.ndarray:
+    """The logarithms of frames' energies, floored."""
     log_energy = np.log(np.maximum(energy, ENERGY_FLOOR))
     if options.energy_floor > 0:
         np.maximum(log_energy, np.log(options.energy_floor), out=log_energy)
-    return mel, log_energy
+    return log_energy
 
 
 def _power_spectrum(
@@ -144,7 +162,7 @@ def _power_spectrum(
     return power, energy
 
 
-def _prepare(
+def prepare_waveform(
     samples: np.ndarray,
     rate: float,
     options: FrameOptions,
@@ -168,17 +186,18 @@ def _prepare(
     return waveform
 
 
-def _cut_frames(waveform: np.ndarray, options: FrameOptions) -> np.ndarray:
+def cut_frames(waveform: np.ndarray, options: FrameOptions) -> np.ndarray:
     """A view [frames, window_size] of the waveform, reflected at its ends if wanted."""
     size, shift = options.window_size, options.window_shift
     count = num_frames(len(waveform), options)
     if not count:
         return np.empty((0, size))
     if not options.snip_edges:
-        before = size // 2 - shift // 2
-        after = max(0, (count - 1) * shift + size - before - len(waveform))
+        begin, end = frame_span(0, count, options)
         waveform = np.pad(
-            waveform[max(0, -before) :], (max(0, before), after), "symmetric"
+            waveform[max(0, begin) :],
+            (max(0, -begin), max(0, end - len(waveform))),
+            "symmetric",
         )
     return sliding_window_view(waveform, size)[::shift][:count]
 
@@ -211,7 +230,7 @@ def _transform(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.lru_cache(maxsize=64)  # as many warps as speakers commonly have
-def _filterbank(
+def filterbank(
     options: FrameOptions, vtln_warp: float
 ) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
     """Window [size]; for each mel bin its first FFT bin, and the weights from it."""

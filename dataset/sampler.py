@@ -95,13 +95,29 @@ class RandomSampler:
         rng = _generator(self.seed, step)
         length = int(rng.integers(self.min_len, self.max_len, endpoint=True))
         eligible = self._speakers[np.searchsorted(self._longest, length) :]
-        speakers = rng.choice(eligible, self.num_speakers, replace=False)
-        first = np.searchsorted(self._keys, (speakers << _LABEL_SHIFT) + length)
-        picks = _choose(rng, self._end[speakers] - first, self.num_segments)
-        utterances = self._order[(first[:, None] + picks).ravel()]
+        speakers = self._draw_speakers(rng, eligible, length)
+        first = self._first(speakers, length)
+        places = self._draw_places(rng, first, self._end[speakers])
+        utterances = self._order[places.ravel()]
         starts = rng.integers(0, self._num_frames[utterances] - length, endpoint=True)
         labels = np.repeat(speakers, self.num_segments).astype(np.int32)
         return Segments(utterances, starts, length, labels)
+
+    def _draw_speakers(
+        self, rng: np.random.Generator, eligible: np.ndarray, length: int
+    ) -> np.ndarray:
+        """num_speakers of those that have an utterance of `length` frames."""
+        return rng.choice(eligible, self.num_speakers, replace=False)
+
+    def _draw_places(
+        self, rng: np.random.Generator, first: np.ndarray, end: np.ndarray
+    ) -> np.ndarray:
+        """[speakers, num_segments] places in `_order`, row i in first[i] : end[i]."""
+        return first[:, None] + _choose(rng, end - first, self.num_segments)
+
+    def _first(self, speakers: np.ndarray, length: int) -> np.ndarray:
+        """Where the utterances of at least that length begin in `_order`."""
+        return np.searchsorted(self._keys, (speakers << _LABEL_SHIFT) + length)
 
     def _sort(self, labels: np.ndarray, num_classes: int) -> None:
         """Orders utterances by (speaker, length) and speakers by longest utterance."""
@@ -137,6 +153,59 @@ class RandomSampler:
             f"max_segment_len = {self.max_len} frames, and a batch needs "
             f"num_speakers_per_batch = {self.num_speakers}: {advice}"
         )
+
+
+class DurationSampler(RandomSampler):
+    """Training batches in which who has more speech comes more often.
+
+    As RandomSampler, but for two of its rules. Speakers come without replacement, one
+    after another, each with a probability in proportion to the frames that he has in
+    utterances of at least the length of the batch. Of each, num_segments utterances
+    come independently of each other, in proportion to their frames: one may come
+    again. With small shares and one segment of each that is: every utterance in
+    proportion to its duration. A speaker of a large share is at most once in a batch,
+    and so gets less than it.
+
+    The original's multitask training drew so. Arguments as for RandomSampler.
+    """
+
+    def _sort(self, labels: np.ndarray, num_classes: int) -> None:
+        super()._sort(labels, num_classes)
+        # frames before each utterance of the order, and before each speaker's
+        self._before = np.concatenate([[0], np.cumsum(self._num_frames[self._order])])
+        self._before_speaker = self._before[np.concatenate([[0], self._end])]
+
+    def _draw_speakers(
+        self, rng: np.random.Generator, eligible: np.ndarray, length: int
+    ) -> np.ndarray:
+        # Whose are some frames of all, in order of appearance; those of utterances
+        # that are too short do not count.
+        frames = rng.integers(0, self._before[-1], 3 * self.num_speakers // 2)
+        owners = np.searchsorted(self._before_speaker, frames, side="right") - 1
+        owners = owners[frames >= self._before[self._first(owners, length)]]
+        found, appearance = np.unique(owners, return_index=True)
+        speakers = found[np.argsort(appearance)][: self.num_speakers]
+        if len(speakers) == self.num_speakers:
+            return speakers
+        # The others as they would come if it went on: exponential clocks with rates
+        # in proportion to the frames run out in such an order.
+        others = np.setdiff1d(eligible, speakers, assume_unique=True)
+        first = self._before[self._first(others, length)]
+        times = rng.exponential(size=len(others))
+        times /= self._before_speaker[others + 1] - first
+        missing = self.num_speakers - len(speakers)
+        return np.concatenate([speakers, others[np.argsort(times)[:missing]]])
+
+    def _draw_places(
+        self, rng: np.random.Generator, first: np.ndarray, end: np.ndarray
+    ) -> np.ndarray:
+        low, high = self._before[first, None], self._before[end, None]
+        frames = rng.integers(low, high, (len(first), self.num_segments))
+        return np.searchsorted(self._before, frames, side="right") - 1
+
+
+# What `sample_by` may be, and whose rules it means.
+RANDOM_SAMPLERS = {"speaker": RandomSampler, "duration": DurationSampler}
 
 
 class SequentialSampler:

@@ -12,9 +12,8 @@ import sys
 import traceback
 from multiprocessing.connection import Connection
 
-from dataset.errors import InputError
-from dataset.kaldi_io import FeatureReader
-from dataset.segments import Task, read_segment
+from dataset.batch_reader import BatchReader
+from dataset.segments import Fault, Task
 from dataset.shared_ring import RingShape, SharedRing
 
 # Seconds between two looks at whether the training process still lives.
@@ -22,32 +21,29 @@ _LOOK = 0.5
 
 
 def serve(connection: Connection, ring: SharedRing, index: int) -> None:
-    """Reads tasks until the other end is closed; answers each with (step, error)."""
-    reader, parent = FeatureReader(), os.getppid()
+    """Reads tasks until the other end is closed; answers each.
+
+    The options of the reading come before the tasks. An answer is the step and the
+    segments that cannot be used, or an exception.
+    """
+    reader, parent = BatchReader(connection.recv()), os.getppid()
     while True:
         while not connection.poll(_LOOK):
             # A child that it forked would keep the other end open.
             if os.getppid() != parent:
                 return
         task = connection.recv()
-        error = _read(task, reader, ring, index)
-        connection.send((task.step, error))
+        connection.send((task.step, _read(task, reader, ring, index)))
 
 
 def _read(
-    task: Task, reader: FeatureReader, ring: SharedRing, index: int
-) -> Exception | None:
+    task: Task, reader: BatchReader, ring: SharedRing, index: int
+) -> list[Fault] | Exception:
     batch = ring.batch(task.step, task.shape)
     try:
-        for i, segment in enumerate(task.segments):
-            ring.progress[index] = i + 1
-            batch[i] = read_segment(reader, segment, task.length, task.dim)
-    except InputError as error:
-        return error
+        return reader.read(task, batch, ring.progress[index : index + 1])
     except Exception:
         return RuntimeError(f"in a data worker:\n{traceback.format_exc()}")
-    ring.progress[index] = 0
-    return None
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -11,31 +12,50 @@ from dataset.kaldi_io import FeatureReader
 from dataset.vad_table import Vad
 from dataset.voiced_segment import locate_voiced
 
+UNCHANGED = Fraction(1)
+"""The speed of what is not a copy."""
+
 
 class Segment(NamedTuple):
     """Some frames of one stored utterance.
 
     With `vad` the stored features are raw: the frames are the voiced ones, after
-    sliding CMVN, and `start` counts voiced frames.
+    sliding CMVN, and `start` counts voiced frames. Of a recording that features are
+    made of, there may be times in seconds, those of a line of `segments`, and a speed;
+    with that, `start` counts the voiced frames of `vad.at_speed(speed)`.
     """
 
     utterance: str
     rxfilename: str
     start: int
     vad: Vad | None = None
+    times: tuple[float, float] | None = None
+    speed: Fraction = UNCHANGED
 
 
 class Task(NamedTuple):
-    """A batch to be read: the number of the batch, and frames of one length and dim."""
+    """A batch to be read: the number of the batch, and frames of one length and dim.
+
+    Of a batch that hosts share, `first_row` is the row that the first segment has.
+    """
 
     step: int
     segments: list[Segment]
     length: int
     dim: int
+    first_row: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return len(self.segments), self.length, self.dim
+
+
+class Fault(NamedTuple):
+    """Why a segment of a batch cannot be used."""
+
+    row: int
+    utterance: str
+    error: str
 
 
 def read_segment(
@@ -50,7 +70,7 @@ def read_segment(
             are not as many as VAD decisions; the message names the utterance and where
             it is stored.
     """
-    utterance, rxfilename, start, vad = segment
+    utterance, rxfilename, start, vad = segment[:4]
     voiced = locate_voiced(vad, start, length) if vad else None
     first, count = (voiced.first, voiced.num_raw) if voiced else (start, length)
     try:
@@ -64,8 +84,8 @@ def read_segment(
         ) from None
     if frames.shape[1] != dim:
         raise InputError(
-            f"utterance {utterance}: expected features of dimension {dim} as in the "
-            f"first utterance of feats.scp, got {frames.shape[1]} in {rxfilename}"
+            f"utterance {utterance}: expected features of dimension {dim}, as the "
+            f"others have, got {frames.shape[1]} in {rxfilename}"
         )
     if not np.isfinite(frames).all():
         row = int(np.argmin(np.isfinite(frames).all(axis=1)))

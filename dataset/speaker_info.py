@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import array
+import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from fractions import Fraction
+from typing import Any, TypeVar
 
 import numpy as np
 
 from dataset.errors import InputError
+from dataset.segments import UNCHANGED, Segment
+from dataset.sound_reader import Sound
+from dataset.utterance_table import (
+    UtteranceIndex,
+    fill_index,
+    read_pairs,
+    refuse_line,
+)
 from dataset.vad_table import VadTable
 
 T = TypeVar("T")
@@ -39,19 +49,71 @@ class TextColumn:
 class SpeakerInfo:
     """A data directory and the classes of its speakers.
 
-    The columns have one entry per utterance, in the order of feats.scp.
+    The columns have one entry per utterance, in the order of feats.scp (of waveforms,
+    that of wav.scp or segments). With speeds, `num_frames` and `label` go on with those
+    of the copies at the first speed, then at the second, ...
     """
 
-    num_speakers: int  # classes: the lines of the spklist, present or not
+    num_speakers: int  # classes: the lines of the spklist, present or not; and copies
     utterance: TextColumn
     rxfilename: TextColumn  # e.g. 'raw.1.ark:23'
-    num_frames: np.ndarray  # int64; of raw features the voiced ones, maybe none
+    num_frames: np.ndarray  # int64; with `vad` the voiced ones, maybe none
     label: np.ndarray  # int32, index of the speaker in the spklist
-    vad: VadTable | None = None  # if the features are raw
+    vad: VadTable | None = None  # if the features are raw, or to be made of waveforms
+    times: np.ndarray | None = None  # float64 [utterances, 2], s; if there are segments
+    speeds: tuple[Fraction, ...] = ()
+
+    def segment(self, row: int, start: int) -> Segment:
+        """The segment of a row that begins at a frame."""
+        copy, row = divmod(row, len(self.utterance))
+        utterance, rxfilename, times = self.sound(row)
+        vad = None if self.vad is None else self.vad[row]
+        speed = self.speeds[copy - 1] if copy else UNCHANGED
+        return Segment(utterance, rxfilename, start, vad, times, speed)
+
+    def sound(self, row: int) -> Sound:
+        """The recording, or the part of one, that an utterance is."""
+        times = None if self.times is None else tuple(self.times[row].tolist())
+        return Sound(self.utterance[row], self.rxfilename[row], times)
+
+    def with_copies(self, speeds: Sequence[Fraction]) -> SpeakerInfo:
+        """The utterances and their copies at other speeds, which are new speakers.
+
+        The copy of speaker n at speed number k (from 1) is speaker n + k times the
+        number of speakers.
+        """
+        if self.vad is None:
+            raise ValueError("there are copies only of waveforms, which have a VAD")
+        voiced = [self.vad.num_voiced_at(speed) for speed in speeds]
+        labels = [
+            self.label + np.int32(copy * self.num_speakers)
+            for copy in range(len(speeds) + 1)
+        ]
+        return dataclasses.replace(
+            self,
+            num_speakers=self.num_speakers * (len(speeds) + 1),
+            num_frames=np.concatenate([self.num_frames, *voiced]),
+            label=np.concatenate(labels),
+            speeds=tuple(speeds),
+        )
+
+    @property
+    def num_listed_speakers(self) -> int:
+        """The lines of the spklist."""
+        return self.num_speakers // (len(self.speeds) + 1)
+
+    @property
+    def num_stored_frames(self) -> np.ndarray:
+        """int64 [utterances]; those that are not voiced, too."""
+        return self.vad.num_frames if self.vad else self.num_frames
 
 
 def load_speaker_info(
-    data_dir: str, spklist: str, raw_features: bool = False
+    data_dir: str,
+    spklist: str,
+    raw_features: bool = False,
+    waveforms: bool = False,
+    speeds: Sequence[Fraction] = (),
 ) -> SpeakerInfo:
     """Reads feats.scp, utt2num_frames and spk2utt of a data directory.
 
@@ -59,34 +121,44 @@ def load_speaker_info(
         data_dir: the directory.
         spklist: file of lines `speaker index`; the indices are 0 .. n-1.
         raw_features: read vad.scp, too, and all that it points to.
+        waveforms: the same; and in place of feats.scp read wav.scp, and segments if
+            there is one.
+        speeds: of waveforms, add copies at these speeds.
 
     Raises:
         InputError: a file is missing or malformed, a speaker is not in the spklist, or
             the files do not speak of the same utterances and frames.
     """
     classes = _read_spklist(spklist)
-    feats_path = os.path.join(data_dir, "feats.scp")
-    index: dict[str, int] = {}
-    rxfilename = TextColumn(_fill_index(feats_path, index))
+    index, times = UtteranceIndex(data_dir, waveforms), array.array("d")
+    rxfilename = TextColumn(fill_index(index, times))
     if not index:
-        raise InputError(f"{feats_path} is empty")
+        raise InputError(f"{index.path} is empty")
     num_frames = _read_num_frames(os.path.join(data_dir, "utt2num_frames"), index)
     label = _read_labels(os.path.join(data_dir, "spk2utt"), index, classes)
     vad = None
-    if raw_features:
+    if raw_features or waveforms:
         vad = _read_vad(os.path.join(data_dir, "vad.scp"), index, num_frames)
         num_frames = vad.num_voiced
-    utterance = TextColumn(index)
-    return SpeakerInfo(len(classes), utterance, rxfilename, num_frames, label, vad)
+    info = SpeakerInfo(
+        len(classes),
+        TextColumn(index),
+        rxfilename,
+        num_frames,
+        label,
+        vad,
+        np.array(times).reshape(-1, 2) if times else None,
+    )
+    return info.with_copies(speeds) if speeds else info
 
 
 def table_faults(
-    data_dir: str, spklist: str, raw_features: bool = False
+    data_dir: str, spklist: str, raw_features: bool = False, waveforms: bool = False
 ) -> tuple[list[str], TextColumn, TextColumn]:
     """Why `load_speaker_info` refuses a directory: each table's fault, not the first.
 
     Returns:
-        The faults; utterances and rxfilenames of feats.scp, as far as it can be read.
+        The faults; utterances and rxfilenames, as far as they can be read.
     """
     faults: list[str] = []
 
@@ -98,56 +170,36 @@ def table_faults(
             return None
 
     classes = attempt(_read_spklist, spklist)
-    feats, lengths, speakers = (
-        os.path.join(data_dir, name)
-        for name in ("feats.scp", "utt2num_frames", "spk2utt")
+    lengths, speakers = (
+        os.path.join(data_dir, name) for name in ("utt2num_frames", "spk2utt")
     )
-    index: dict[str, int] = {}
+    index = UtteranceIndex(data_dir, waveforms)
     rxfilenames: list[str] = []
     known = len(faults)
-    attempt(rxfilenames.extend, _fill_index(feats, index))
+    attempt(rxfilenames.extend, fill_index(index, array.array("d")))
     if not index and len(faults) == known:
-        faults.append(f"{feats} is empty")
+        faults.append(f"{index.path} is empty")
     whole = len(faults) == known  # else what is missing from it means nothing
     if whole:
         num_frames = attempt(_read_num_frames, lengths, index)
-        if raw_features and num_frames is not None:
+        if (raw_features or waveforms) and num_frames is not None:
             attempt(_read_vad, os.path.join(data_dir, "vad.scp"), index, num_frames)
     else:
-        attempt(list, _read_pairs(lengths))
+        attempt(list, read_pairs(lengths))
     if whole and classes:
         attempt(_read_labels, speakers, index, classes)
     else:
-        attempt(list, _read_pairs(speakers))
+        attempt(list, read_pairs(speakers))
     return faults, TextColumn(index), TextColumn(rxfilenames)
-
-
-def _read_pairs(path: str) -> Iterator[tuple[str, str]]:
-    """The first word of each line and the rest, which may not be empty."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            for line in stream:
-                fields = line.split(None, 1)
-                if len(fields) < 2:
-                    _refuse_line(path, line, "two fields or more")
-                yield fields[0], fields[1].rstrip()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: {error}") from None
-
-
-def _refuse_line(path: str, line: str, expected: str) -> NoReturn:
-    raise InputError(f"{path}: expected {expected}, got the line '{line.strip()}'")
 
 
 def _read_spklist(path: str) -> dict[str, int]:
     classes: dict[str, int] = {}
-    for speaker, text in _read_pairs(path):
+    for speaker, text in read_pairs(path):
         if speaker in classes:
             raise InputError(f"{path}: speaker {speaker} is there twice")
         if not text.isdecimal():
-            _refuse_line(path, f"{speaker} {text}", "a speaker and its index")
+            refuse_line(path, f"{speaker} {text}", "a speaker and its index")
         classes[speaker] = int(text)
     if not classes:
         raise InputError(f"{path} is empty: expected lines 'speaker index'")
@@ -158,14 +210,6 @@ def _read_spklist(path: str) -> dict[str, int]:
             f"{len(classes) - 1}, each once, but {absent} is not among them"
         )
     return classes
-
-
-def _fill_index(path: str, index: dict[str, int]) -> Iterator[str]:
-    """Yields the second column; meanwhile the index gets the row of each key."""
-    for row, (key, value) in enumerate(_read_pairs(path)):
-        if index.setdefault(key, row) != row:
-            raise InputError(f"{path}: utterance {key} is there twice")
-        yield value
 
 
 def _row_finder(index: dict[str, int]) -> Callable[[str], int | None]:
@@ -187,16 +231,18 @@ def _row_finder(index: dict[str, int]) -> Callable[[str], int | None]:
     return find
 
 
-def _read_num_frames(path: str, index: dict[str, int]) -> np.ndarray:
+def _read_num_frames(path: str, index: UtteranceIndex) -> np.ndarray:
     num_frames = array.array("q", bytes(8 * len(index)))
     find = _row_finder(index)
-    for utterance, text in _read_pairs(path):
+    for utterance, text in read_pairs(path):
         row = find(utterance)
         if row is None:
             continue  # more than is needed does no harm
         frames = int(text) if text.isdecimal() else 0
         if frames < 1:
-            _refuse_line(path, f"{utterance} {text}", "a positive number of frames")
+            refuse_line(path, f"{utterance} {text}", "a positive number of frames")
+        if num_frames[row]:
+            raise InputError(f"{path}: utterance {utterance} is there twice")
         num_frames[row] = frames
     column = np.array(num_frames, np.int64)
     _check_complete(column > 0, index, path)
@@ -204,12 +250,15 @@ def _read_num_frames(path: str, index: dict[str, int]) -> np.ndarray:
 
 
 def _read_labels(
-    path: str, index: dict[str, int], classes: dict[str, int]
+    path: str, index: UtteranceIndex, classes: dict[str, int]
 ) -> np.ndarray:
     labels = array.array("i", [-1]) * len(index)
-    unknown, missing = [], []
+    unknown, missing, seen = [], [], set()
     find = _row_finder(index)
-    for speaker, utterances in _read_pairs(path):
+    for speaker, utterances in read_pairs(path):
+        if speaker in seen:
+            raise InputError(f"{path}: speaker {speaker} is there twice")
+        seen.add(speaker)
         label = classes.get(speaker, -1)
         if label < 0:
             unknown.append(speaker)
@@ -227,13 +276,13 @@ def _read_labels(
             f"{len(unknown)} speakers of {path} are not in the spklist: "
             f"{_some(unknown)}; make the spklist from all training speakers"
         )
-    _refuse_missing(missing, path, "feats.scp")
+    _refuse_missing(missing, path, index.table)
     column = np.array(labels, np.int32)
     _check_complete(column >= 0, index, path)
     return column
 
 
-def _read_vad(path: str, index: dict[str, int], num_frames: np.ndarray) -> VadTable:
+def _read_vad(path: str, index: UtteranceIndex, num_frames: np.ndarray) -> VadTable:
     if not os.path.exists(path):
         raise InputError(
             f"{path} is missing: raw features need the decisions which frames are "
@@ -258,7 +307,7 @@ def _read_vad(path: str, index: dict[str, int], num_frames: np.ndarray) -> VadTa
 def _vad_entries(path: str, index: dict[str, int]) -> Iterator[tuple[int, str, str]]:
     """Number, utterance and rxfilename; those that are not in the index do no harm."""
     find, seen = _row_finder(index), bytearray(len(index))
-    for utterance, rxfilename in _read_pairs(path):
+    for utterance, rxfilename in read_pairs(path):
         row = find(utterance)
         if row is None:
             continue
@@ -268,11 +317,11 @@ def _vad_entries(path: str, index: dict[str, int]) -> Iterator[tuple[int, str, s
         yield row, utterance, rxfilename
 
 
-def _check_complete(found: np.ndarray, index: dict[str, int], path: str) -> None:
+def _check_complete(found: np.ndarray, index: UtteranceIndex, path: str) -> None:
     if found.all():
         return
     missing = [name for name, row in index.items() if not found[row]]
-    _refuse_missing(missing, "feats.scp", path)
+    _refuse_missing(missing, index.table, path)
 
 
 def _refuse_missing(missing: list[str], where: str, absent_from: str) -> None:

@@ -1,4 +1,4 @@
-"""Waveforms: reading and writing sound files, resampling, reverberation and noise.
+"""Waveforms: reading and writing sound files, reverberation and noise.
 
 Samples are float32 [channels, n] in the scale of 16-bit integers, as in Kaldi. RIFF
 files with integer or float samples are read here; any other sound file (FLAC, NIST,
@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import io
 import logging
-import math
 import os
 import struct
 from collections.abc import Sequence
 from typing import IO, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from dataset.errors import InputError
-from dataset.float32_product import float32_dot
 from dataset.kaldi_stream import Source, is_pipe, open_or_fd
 
 _log = logging.getLogger("kaldi")
@@ -29,9 +26,6 @@ _BYTES_UNTIL_END = {0, 0xFFFFFFFF, 0x7FFFF000}
 """Sizes in the header of a stream whose length was not known; the last is SoX's."""
 
 _BLOCK = 1 << 24
-_OUTPUTS = 1 << 12
-"""Samples resampled at once: what stays in the cache."""
-
 _EARLY_BEFORE, _EARLY_AFTER = 0.001, 0.05
 """Seconds around the peak of an impulse response that count as early reverberation."""
 
@@ -111,45 +105,6 @@ def to_int16(samples: np.ndarray) -> np.ndarray:
     return np.clip(whole, -32768, 32767).astype(np.int16)
 
 
-def resample(
-    samples: np.ndarray, rate: int, new_rate: int, zeros: int = 6
-) -> np.ndarray:
-    """Resamples [n] to [ceil(n * new_rate / rate)], float32.
-
-    Interpolation with a windowed sinc that is cut after `zeros` zero crossings on each
-    side, below 99 % of the smaller Nyquist frequency: Kaldi's ResampleWaveform, where
-    `zeros` is 6, in its single precision.
-    """
-    divisor = math.gcd(rate, new_rate)
-    down, up = rate // divisor, new_rate // divisor
-    cutoff = np.float32(0.99 * 0.5 * min(rate, new_rate))
-    reach = zeros / (2 * float(cutoff)) * rate  # in input samples
-    taps = math.floor(2 * reach) + 1
-    length = -(-len(samples) * up // down)
-    before = math.floor(reach)
-    padded = np.pad(np.asarray(samples, np.float32), (before, before + taps + down))
-    windows = sliding_window_view(padded, taps)
-    resampled = np.empty(length, np.float32)
-    for phase in range(min(up, length)):
-        first = math.ceil(phase * down / up - reach)
-        times = (first + np.arange(taps)) / rate - phase / new_rate
-        weights = _filter(times.astype(np.float32), cutoff, zeros) / np.float32(rate)
-        outputs, rows = resampled[phase::up], windows[first + before :: down]
-        for start in range(0, len(outputs), _OUTPUTS):
-            part = slice(start, min(start + _OUTPUTS, len(outputs)))
-            outputs[part] = float32_dot(weights, rows[part].T)
-    return resampled
-
-
-def _filter(times: np.ndarray, cutoff: np.float32, zeros: int) -> np.ndarray:
-    """The windowed sinc at times in seconds, for a cutoff in Hz; float32."""
-    exact, frequency = times.astype(np.float64), float(cutoff)
-    hann = 0.5 * (1 + np.cos(2 * np.pi * frequency / zeros * exact))
-    hann[np.abs(exact) >= zeros / (2 * frequency)] = 0.0
-    sinc = 2 * frequency * np.sinc(2 * frequency * exact)
-    return sinc.astype(np.float32) * hann.astype(np.float32)
-
-
 def reverberate(
     signal: np.ndarray,
     rate: int,
@@ -181,7 +136,8 @@ def reverberate(
     power = early_power = _power(output)
     if impulse_response is not None:
         response = impulse_response / 32768.0
-        early_power = _power(_convolve(output, _early_part(response, rate)))
+        if noises:
+            early_power = _power(_convolve(output, _early_part(response, rate)))
         output = _convolve(output, response)
     for noise in noises:
         _add_noise(output, noise, rate, early_power)

@@ -15,8 +15,9 @@ from multiprocessing.connection import Connection, wait
 
 import numpy as np
 
-from dataset.kaldi_io import FeatureReader
-from dataset.segments import Task, read_segment
+from dataset.batch_reader import BatchReader, ReadingOptions
+from dataset.errors import WorkerDied
+from dataset.segments import Fault, Task
 from dataset.shared_ring import RingShape, SharedRing, create_shared_file
 
 _logger = logging.getLogger("kaldi")
@@ -35,21 +36,20 @@ class LocalReader:
     num_slots = 1
     process_ids: list[int] = []
 
-    def __init__(self) -> None:
+    def __init__(self, options: ReadingOptions) -> None:
         self._tasks: dict[int, Task] = {}
-        self._reader = FeatureReader()
+        self._reader = BatchReader(options)
 
     def submit(self, task: Task) -> None:
         """Asks for a batch."""
         self._tasks[task.step] = task
 
-    def take(self, step: int) -> np.ndarray:
-        """The batch, float32 [segments, frames, dim]."""
+    def take(self, step: int) -> tuple[np.ndarray, list[Fault]]:
+        """The batch, float32 [segments, frames, dim], and what of it is no use."""
         task = self._tasks.pop(step)
         batch = np.empty(task.shape, np.float32)
-        for i, segment in enumerate(task.segments):
-            batch[i] = read_segment(self._reader, segment, task.length, task.dim)
-        return batch
+        faults = self._reader.read(task, batch, np.zeros(1, np.int64))
+        return batch, faults
 
     def stop(self) -> None:
         """Nothing is running."""
@@ -74,13 +74,16 @@ class WorkerPool:
         num_workers: number of processes.
         num_slots: number of batches in the ring.
         slot_size: float32 values of the largest batch.
+        options: how segments are read.
     """
 
-    def __init__(self, num_workers: int, num_slots: int, slot_size: int) -> None:
+    def __init__(
+        self, num_workers: int, num_slots: int, slot_size: int, options: ReadingOptions
+    ) -> None:
         self.num_slots = num_slots
         shape = RingShape(num_workers, num_slots, slot_size)
         self._waiting: deque[Task] = deque()  # not yet sent to any worker
-        self._done: dict[int, Exception | None] = {}
+        self._done: dict[int, list[Fault] | Exception] = {}
         self._workers: list[_Worker] = []
         self._shapes: dict[int, tuple[int, int, int]] = {}
         self._kill = weakref.finalize(self, _kill_workers, self._workers)
@@ -91,6 +94,8 @@ class WorkerPool:
                 self._workers.append(_start_worker(index, ring_fd, shape))
         finally:
             os.close(ring_fd)
+        for worker in self._workers:
+            self._tell(worker, options)
 
     @property
     def process_ids(self) -> list[int]:
@@ -101,30 +106,31 @@ class WorkerPool:
         """Asks for a batch.
 
         Raises:
-            RuntimeError: a worker has died.
+            WorkerDied: a worker has died.
         """
         self._shapes[task.step] = task.shape
         self._waiting.append(task)
         self._send()
 
-    def take(self, step: int) -> np.ndarray:
-        """Waits for a batch; a copy, so that its slot is free at once.
+    def take(self, step: int) -> tuple[np.ndarray, list[Fault]]:
+        """Waits for a batch, and what of it is no use.
+
+        It is a copy, so that its slot is free at once.
 
         Raises:
-            InputError: a segment of the batch cannot be read.
-            RuntimeError: a worker has died.
+            WorkerDied: a worker has died.
         """
         self._collect(0)
         while step not in self._done:
             if not self._collect(_PATIENCE):
                 self._warn_of_waiting(step)
-        error = self._done.pop(step)
-        if error is not None:
-            raise error
-        return self._ring.batch(step, self._shapes.pop(step)).copy()
+        faults = self._done.pop(step)
+        if isinstance(faults, Exception):
+            raise faults
+        return self._ring.batch(step, self._shapes.pop(step)).copy(), faults
 
     def stop(self) -> None:
-        """Kills the workers, from any thread; who waits in take() gets RuntimeError."""
+        """Kills the workers, from any thread; who waits in take() gets WorkerDied."""
         self._kill()
 
     def _collect(self, timeout: float) -> bool:
@@ -144,17 +150,20 @@ class WorkerPool:
             if len(worker.tasks) == _AHEAD:
                 return
             worker.tasks.append(self._waiting.popleft())
-            try:
-                worker.connection.send(worker.tasks[-1])
-            except OSError:
-                raise self._death(worker) from None
+            self._tell(worker, worker.tasks[-1])
+
+    def _tell(self, worker: _Worker, message: ReadingOptions | Task) -> None:
+        try:
+            worker.connection.send(message)
+        except OSError:
+            raise self._death(worker) from None
 
     def _receive(self, worker: _Worker) -> None:
         try:
             while worker.connection.poll():
-                step, error = worker.connection.recv()
+                step, faults = worker.connection.recv()
                 worker.tasks.popleft()
-                self._done[step] = error
+                self._done[step] = faults
         except (EOFError, OSError):
             raise self._death(worker) from None
 
@@ -169,7 +178,7 @@ class WorkerPool:
                     self._place(worker),
                 )
 
-    def _death(self, worker: _Worker) -> RuntimeError:
+    def _death(self, worker: _Worker) -> WorkerDied:
         status = worker.process.wait()
         cause = f"ended with status {status}"
         if status < 0:
@@ -178,7 +187,7 @@ class WorkerPool:
             -signal.SIGBUS: "; was the archive cut short or its disk lost?",
             -signal.SIGKILL: "; was there too little memory?",
         }.get(status, "")
-        return RuntimeError(
+        return WorkerDied(
             f"a data worker (process id {worker.process.pid}) {cause} "
             f"{self._place(worker)}{hint}"
         )

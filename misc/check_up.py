@@ -11,14 +11,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dataset import archive_check
+from dataset import archive_check, waveform_check
 from dataset.data_loader import KaldiDataRandomQueue
 from dataset.errors import InputError
 from dataset.speaker_info import SpeakerInfo, load_speaker_info, table_faults
-from misc import loader_check, training_check
+from misc import augmentation, loader_check, training_check
 from misc.evaluation import format_table
 from misc.params import Params
-from misc.queues import training_queue, validation_queue
+from misc.queues import read_tables, training_queue, validation_queue
 
 _NUM_SEGMENTS = 400
 _SAMPLE_SECONDS = 2.0
@@ -69,38 +69,48 @@ class CheckUp:
     def blame(self, error: Exception) -> None:
         """Adds a fault, unless another one has told of it already."""
         text = str(error)
-        if not any(text in fault for fault in self.faults):
+        subject = text.partition(": ")[0] + ": "
+        known = subject if subject.startswith("utterance ") else text
+        if not any(known in fault for fault in self.faults):
             self.faults.append(text)
 
-    def read(self, folder: str, spklist: str) -> tuple[Lists, str]:
+    def read(
+        self, folder: str, spklist: str, training: bool = True
+    ) -> tuple[Lists, str]:
         """Reads the tables, and segments from across the archives."""
-        info = None
-        raw = self.params is not None and self.params.raw_features
+        info, params = None, self.params
+        tolerance = params.max_bad_segments if params and training else 0.0
         try:
-            info = load_speaker_info(folder, spklist, raw)
+            if params:
+                info = read_tables(params, folder, spklist, copies=training)
+            else:
+                info = load_speaker_info(folder, spklist)
             utterances, rxfilenames = info.utterance, info.rxfilename
         except InputError:
-            faults, utterances, rxfilenames = table_faults(folder, spklist, raw)
+            faults, utterances, rxfilenames = table_faults(
+                folder,
+                spklist,
+                params is not None and params.raw_features,
+                params is not None and params.waveform_features is not None,
+            )
             self.faults += faults
+        if params and params.waveform_features:
+            return self._read_recordings(folder, spklist, info, params, tolerance)
         if not len(rxfilenames):
             return Lists(folder, spklist, info, 0, 0), f"{folder}: no features\n"
-        seed = self.params.seed if self.params else 0
+        seed = params.seed if params else 0
         archives = archive_check.find_archives(rxfilenames, seed)
         sample = archive_check.read_sample(
             utterances,
             rxfilenames,
-            info.num_frames if info else None,
+            info.num_stored_frames if info else None,
             archive_check.choose_rows(archives, len(rxfilenames), _NUM_SEGMENTS, seed),
-            self.params.max_segment_len if self.params else _LENGTH,
+            params.max_segment_len if params else _LENGTH,
             seed,
             _SAMPLE_SECONDS,
+            exact=params is not None and params.raw_features,
         )
-        told = sample.faults[:_NUM_NAMED]
-        self.faults += told
-        if more := sample.num_bad - len(told):
-            self.faults.append(
-                f"{folder}: {more} more of the segments that were read cannot be used"
-            )
+        self._judge(folder, sample, tolerance)
         text = (
             f"{folder}: {len(archives.last_row)} archives, "
             f"{loader_check.readable(archives.num_bytes)}, {sample.dim} features a "
@@ -108,6 +118,61 @@ class CheckUp:
             f"{sample.num_bad} cannot be used\n"
         )
         return Lists(folder, spklist, info, sample.dim, archives.num_bytes), text
+
+    def _read_recordings(
+        self,
+        folder: str,
+        spklist: str,
+        info: SpeakerInfo | None,
+        params: Params,
+        tolerance: float,
+    ) -> tuple[Lists, str]:
+        """Makes features of segments from across the recordings."""
+        try:
+            waveforms = augmentation.plain_waveforms(params)
+        except InputError as error:
+            self.blame(error)
+            waveforms = None
+        if info is None or waveforms is None:
+            return Lists(folder, spklist, None, 0, 0), f"{folder}: no features\n"
+        sample = waveform_check.make_sample(
+            info,
+            waveforms,
+            _NUM_SEGMENTS,
+            params.max_segment_len,
+            params.seed,
+            _SAMPLE_SECONDS,
+        )
+        self._judge(folder, sample, tolerance)
+        num_bytes = waveform_check.recording_bytes(info, params.seed)
+        text = (
+            f"{folder}: {len(info.utterance)} recordings, about "
+            f"{loader_check.readable(num_bytes)}, {waveforms.dim} features a frame; of "
+            f"{sample.num_read} segments made of them {sample.num_bad} cannot be used\n"
+        )
+        return Lists(folder, spklist, info, sample.dim, num_bytes), text
+
+    def _judge(self, folder: str, sample: archive_check.Sample, share: float) -> None:
+        """Bad segments are faults, unless the training may replace so many."""
+        told = sample.faults[:_NUM_NAMED]
+        if more := sample.num_bad - len(told):
+            told.append(
+                f"{folder}: {more} more of the segments that were read cannot be used"
+            )
+        if not share or not sample.num_bad:
+            self.faults += told
+        elif sample.num_bad <= share * sample.num_read:
+            self.advice += told
+            self.advice.append(
+                f"{sample.num_bad} of {sample.num_read} segments read from {folder} "
+                f"would be replaced (max_bad_segments = {share:g})"
+            )
+        else:
+            self.faults += told
+            self.faults.append(
+                f"{sample.num_bad} of {sample.num_read} segments read from {folder} "
+                f"cannot be used, more than max_bad_segments = {share:g} allows"
+            )
 
     def speakers(self, train: Lists) -> str:
         """What the sampler leaves out, and whether it finds enough speakers."""
@@ -137,7 +202,7 @@ class CheckUp:
                 f"has {valid.dim}"
             )
         if train.info and valid.info:
-            numbers = train.info.num_speakers, valid.info.num_speakers
+            numbers = train.info.num_listed_speakers, valid.info.num_listed_speakers
             if numbers[0] != numbers[1]:
                 self.faults.append(
                     f"{train.spklist} has {numbers[0]} classes, {valid.spklist} has "

@@ -16,6 +16,9 @@ from typing import Any
 
 Fields = Mapping[str, "dataclasses.Field[Any]"]
 
+ABOVE_ZERO = "a value above 0"
+"""Stands in `used_if` for any such value of the other key."""
+
 
 def key(
     help: str,
@@ -36,7 +39,8 @@ def key(
         above: the value must be larger than this.
         used_if: (other key, value, ...): the key belongs to these values of the other.
             Without a default it must be given with them; with another choice (of a
-            loss, an optimizer) it is refused.
+            loss, an optimizer) it is refused. (other key, ABOVE_ZERO) is for a number
+            that turns something on; if it is given as 0, the key may stay.
     """
     metadata = {
         "help": help,
@@ -142,6 +146,8 @@ def use_faults(given: Mapping[str, Any], fields: Fields) -> Iterable[str]:
         other, *values = field.metadata["used_if"]
         chosen = given.get(other, fields[other].default)
         shown = f"{other} = {json.dumps(chosen)}"
+        if ABOVE_ZERO in values and given.get(other) == 0:
+            continue
         if chooses(chosen, values):
             if name not in given and field.metadata["required"]:
                 yield f"key '{name}' is missing: {shown} needs it"
@@ -158,6 +164,8 @@ def _is_idle(value: Any, chosen: Any) -> bool:
 
 def chooses(chosen: Any, values: Sequence[Any]) -> bool:
     """Whether a choice, or a list of them, is among or has some of the values."""
+    if ABOVE_ZERO in values:
+        return bool(chosen)
     if isinstance(chosen, (list, tuple)):
         return any(value in chosen for value in values)
     return chosen in values

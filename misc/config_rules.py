@@ -62,6 +62,7 @@ def combination_faults(params: Params) -> Iterable[str]:
     low, high = params.min_segment_len, params.max_segment_len
     if low > high:
         yield f"'min_segment_len' = {low} is above 'max_segment_len' = {high}"
+    yield from _augmentation_faults(params)
     if params.pooling_type == "self_attention":
         yield from _attention_faults(params)
     loss = params.loss_func
@@ -96,3 +97,29 @@ def _attention_faults(params: Params) -> Iterable[str]:
                 f"'{name}': the last layer is shared by att_num_heads = {heads}: "
                 f"expected a multiple, got {nodes[-1]}"
             )
+
+
+def _augmentation_faults(params: Params) -> Iterable[str]:
+    if params.waveform_features and params.raw_features:
+        yield (
+            "'raw_features': features are stored, or made of waveforms "
+            f"(waveform_features = {params.waveform_features}): remove one"
+        )
+    kinds = ("clean", "reverb", "noise", "music", "babble")
+    weights = {kind: getattr(params, f"augment_{kind}") for kind in kinds}
+    if not any(weights.values()):
+        yield "'augment_clean': all weights are 0: expected one above"
+    for kind, weight in weights.items():
+        for name in ("lists", "snrs", "voices"):
+            if weight and getattr(params, f"augment_{kind}_{name}", None) == ():
+                if (kind, name) != ("babble", "lists"):
+                    yield f"'augment_{kind}_{name}': expected at least one, got []"
+    speeds = params.augment_speeds
+    if 1 in speeds or len(set(speeds)) < len(speeds):
+        yield f"'augment_speeds': expected others than 1, each once, got {list(speeds)}"
+    widest = max(params.time_masks, default=0)
+    if widest >= params.min_segment_len:
+        yield (
+            f"'time_masks': a mask of {widest} frames can hide a segment of "
+            f"min_segment_len = {params.min_segment_len}: expected less"
+        )

@@ -121,7 +121,7 @@ def loader_advice(params: Params, loader: Loader) -> list[str]:
         waiting = waiting_share(params, loader)
         needed = max(1, int(np.ceil(1.2 * loader.alone.seconds / loader.step)))
         if waiting > _MUCH_WAITING:
-            advice.append(_faster(workers, needed, from_disk, waiting, loader))
+            advice.append(_faster(params, needed, from_disk, waiting, loader))
         elif workers > 2 * needed:
             advice.append(
                 f"num_parallel_datasets = {needed} would be enough; each of the "
@@ -133,11 +133,7 @@ def loader_advice(params: Params, loader: Loader) -> list[str]:
             "take them from the network, if that computes on the CPU"
         )
     if from_disk:
-        advice.append(
-            "reading waits for the disk: copy the archives to a local SSD, compress "
-            "them (copy-feats --compress=true: a quarter of the bytes), or ask for "
-            "longer segments of fewer speakers, which are fewer reads"
-        )
+        advice.append("reading waits for the disk: " + _for_disk(params))
     if workers > params.max_queue_size:
         advice.append(
             f"max_queue_size = {params.max_queue_size} is less than the number of "
@@ -149,8 +145,9 @@ def loader_advice(params: Params, loader: Loader) -> list[str]:
 
 
 def _faster(
-    workers: int, needed: int, from_disk: bool, waiting: float, loader: Loader
+    params: Params, needed: int, from_disk: bool, waiting: float, loader: Loader
 ) -> str:
+    workers = params.num_parallel_datasets
     text = f"{100 * waiting:.0f} % of the training would be spent waiting for data: "
     if loader.together and loader.step and loader.together.seconds < loader.step:
         return text + (
@@ -166,8 +163,29 @@ def _faster(
         return text + f"set num_parallel_datasets to {needed}"
     return text + (
         f"{needed} reading processes would be needed and there are {loader.cores} "
-        "cores; if the archives are compressed, those that are not take a seventh of "
-        "the computing (copy-feats)"
+        f"cores; {_for_computing(params)}"
+    )
+
+
+def _for_disk(params: Params) -> str:
+    if params.waveform_features:
+        return "copy the recordings to a local SSD, as flac (half the bytes of wav)"
+    return (
+        "copy the archives to a local SSD, compress them (copy-feats --compress=true: "
+        "a quarter of the bytes), or ask for longer segments of fewer speakers, which "
+        "are fewer reads"
+    )
+
+
+def _for_computing(params: Params) -> str:
+    if params.waveform_features:
+        return (
+            "babble and rooms cost the most; features that are made before the "
+            "training, raw or ready ones, are read in a hundredth of the time"
+        )
+    return (
+        "if the archives are compressed, those that are not take a seventh of the "
+        "computing (copy-feats)"
     )
 
 

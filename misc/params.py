@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from dataset.errors import InputError
 from misc import config_file
+from misc.augmentation_keys import AugmentationKeys
 from misc.config_keys import (
     cast,
     chooses,
@@ -39,7 +40,7 @@ _LAST_LAYER = "its last layer: 0 affine, 1 with ReLU, 2 with BN and ReLU, 3 with
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Params:
+class Params(AugmentationKeys):
     """The keys of a configuration; `Params.from_json` reads and checks them.
 
     What the networks, poolings and losses are called is checked where they are made
@@ -233,12 +234,26 @@ class Params:
     num_valid_segments_per_speaker: int = key(
         "segments of each", used_if=_END_TO_END, low=2
     )
+    sample_by: str = key(
+        "how often speakers and utterances come: speaker, all speakers, and all "
+        "utterances of one, alike; duration, in proportion to their frames",
+        "speaker",
+        choices=("speaker", "duration"),
+    )
     num_speakers_per_batch: int = key("speakers in a batch", low=1)
     num_segments_per_speaker: int = key("segments of each", 1, low=1)
     min_segment_len: int = key("frames of the shortest", low=1)
     max_segment_len: int = key("frames of the longest", low=1)
     num_parallel_datasets: int = key("reader processes; 0: none", 2, low=0)
     max_queue_size: int = key("batches read ahead", 10, low=1)
+    max_bad_segments: float = key(
+        "the share of training segments that may be missing, cut short, NaN or of "
+        "another dimension: they are replaced, told of and counted; 0: the first one "
+        "ends the training",
+        0.0,
+        low=0,
+        high=0.5,
+    )
     valid_max_iterations: int = key("batches of a validation, at most", 1000, low=1)
 
     # Fine-tuning
@@ -253,6 +268,9 @@ class Params:
     save_checkpoints_steps: int = key("steps between checkpoints", 30000, low=1)
     keep_checkpoint_max: int = key("checkpoints kept, newest first", 10, low=1)
     save_summary_steps: int = key("steps between TensorBoard scalars", 1000, low=1)
+    summary_histograms: bool = key(
+        "with them, histograms of weights and gradients", False
+    )
     show_training_progress: int = key("steps between log lines", 100, low=1)
 
     def __post_init__(self) -> None:

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dataset.errors import InputError
+from misc.figure import COLOURS, STYLES, new_axes, new_figure, save_figure
 from misc.operating_points import OPERATING_POINTS, OperatingPoint
 from misc.sorted_scores import SortedScores
-from misc.whole_files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Array = npt.NDArray[np.float64]
 
-# M. Okabe and K. Ito's colours, told apart with any kind of colour vision.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLES = ("-", "--", ":", "-.")
 _DASHES = ("--", ":", "-.")
 _PER_CENT = (0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60, 80, 90, 95)
 _HOLLOW: dict[str, Any] = {
@@ -31,7 +26,6 @@ _HOLLOW: dict[str, Any] = {
     "markersize": 8,
     "markeredgewidth": 2,
 }
-_DOTS_PER_INCH = 100
 _DET_POINTS = 20_000  # of each kind of score: more than can be told apart
 _BINS = 60
 
@@ -69,7 +63,8 @@ def plot_det(
     if not systems:
         raise InputError("A DET figure needs the scores of at least one system")
     curves = [_det_curve(name, scores, point) for name, scores in systems.items()]
-    figure, axes = _new_figure(8.0, 8.0)
+    figure = new_figure(8.0, 8.0)
+    axes = new_axes(figure)
     axes.plot([-9, 9], [-9, 9], color="0.75", linewidth=1, zorder=1)
     limits = _det_limits(curves)
     for index, curve in enumerate(curves):
@@ -80,7 +75,7 @@ def plot_det(
     axes.legend(
         title="system: EER, minDCF", loc="upper right", framealpha=1, alignment="left"
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_score_histogram(
@@ -102,11 +97,12 @@ def plot_score_histogram(
     if thresholds is None:
         rate, threshold = scores.eer()
         thresholds = {f"EER {100 * rate:.2f} % at {threshold:.3g}": threshold}
-    figure, axes = _new_figure(8.0, 5.0)
+    figure = new_figure(8.0, 5.0)
+    axes = new_axes(figure)
     edges = np.linspace(*_finite_range(scores), _BINS + 1)
     for name, values, colour in (
-        ("nontarget", scores.nontarget, _COLOURS[1]),
-        ("target", scores.target, _COLOURS[0]),
+        ("nontarget", scores.nontarget, COLOURS[1]),
+        ("target", scores.target, COLOURS[0]),
     ):
         places = np.searchsorted(values, edges)
         places[-1] = np.searchsorted(values, edges[-1], side="right")
@@ -121,7 +117,7 @@ def plot_score_histogram(
     axes.set(xlabel=xlabel, ylabel="density", title=title)
     axes.grid(color="0.9")
     axes.legend(framealpha=1)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _finite_range(scores: SortedScores) -> tuple[float, float]:
@@ -130,18 +126,6 @@ def _finite_range(scores: SortedScores) -> tuple[float, float]:
     ends = [float(part[end]) for part in finite if part.size for end in (0, -1)]
     lowest, highest = min(ends, default=0.0), max(ends, default=0.0)
     return (lowest, highest) if highest > lowest else (lowest - 0.5, lowest + 0.5)
-
-
-def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _det_curve(name: str, scores: SortedScores, point: OperatingPoint) -> _DetCurve:
@@ -162,8 +146,8 @@ def _det_curve(name: str, scores: SortedScores, point: OperatingPoint) -> _DetCu
 def _draw_det(
     axes: Axes, curve: _DetCurve, index: int, limits: tuple[float, float]
 ) -> None:
-    colour = _COLOURS[index % len(_COLOURS)]
-    style = _STYLES[index // len(_COLOURS) % len(_STYLES)]
+    colour = COLOURS[index % len(COLOURS)]
+    style = STYLES[index // len(COLOURS) % len(STYLES)]
     x, y = _thinned(_deviate(curve.p_fa), _deviate(curve.p_miss))
     axes.plot(x, y, style, color=colour, linewidth=2, label=curve.label)
     crossing = _deviate(curve.crossing)
@@ -224,19 +208,3 @@ def _marker_key(axes: Axes, point: OperatingPoint) -> None:
         Line2D([], [], marker="s", label=f"minDCF, {point.label}", **grey, **_HOLLOW),
     ]
     axes.add_artist(axes.legend(handles=handles, loc="lower left", framealpha=1))
-
-
-def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    import matplotlib
-
-    final = Path(path)
-    kind = final.suffix.lower().lstrip(".")
-    if kind not in ("png", "svg"):
-        raise InputError(f"A figure's name must end in .png or .svg, got {final}")
-    # Neither a date nor random names: the same scores give the same file.
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    with matplotlib.rc_context({"svg.hashsalt": final.name}):
-        write_whole(
-            str(final),
-            lambda name: figure.savefig(name, format=kind, metadata=metadata),
-        )

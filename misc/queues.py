@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
+
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
-from dataset.speaker_info import SpeakerInfo
+from dataset.speaker_info import SpeakerInfo, load_speaker_info
+from misc import augmentation
 from misc.params import Params
+
+
+def read_tables(
+    params: Params, data_dir: str, spklist: str, copies: bool
+) -> SpeakerInfo:
+    """The tables of a data directory, as the features of the configuration need them.
+
+    Args:
+        copies: with those at other speeds: those of the training.
+
+    Raises:
+        InputError: as `load_speaker_info`.
+    """
+    return load_speaker_info(
+        data_dir,
+        spklist,
+        params.raw_features,
+        params.waveform_features is not None,
+        augmentation.speeds(params) if copies else (),
+    )
 
 
 def training_queue(
@@ -24,6 +47,7 @@ def training_queue(
     Raises:
         InputError: the data cannot be used, or not with these options.
     """
+    info = info or read_tables(params, data_dir, spklist, copies=True)
     return KaldiDataRandomQueue(
         data_dir,
         spklist,
@@ -36,6 +60,10 @@ def training_queue(
         seed=params.seed,
         start_step=step,
         raw_features=params.raw_features,
+        waveforms=augmentation.augmented_waveforms(params, info),
+        masks=augmentation.masks(params),
+        sample_by=params.sample_by,
+        max_bad_segments=params.max_bad_segments,
         info=info,
         part=part,
     )
@@ -46,17 +74,27 @@ def validation_queue(
 ) -> KaldiDataSeqQueue:
     """Each utterance of the validation set once; arguments as for `training_queue`.
 
+    It is read through here, so that no training ends at its first validation. No
+    segment of it may be bad: its figures would not be those of the whole set.
+
     Raises:
         InputError: the data cannot be used, or not with these options.
     """
-    return KaldiDataSeqQueue(
+    waveforms = augmentation.plain_waveforms(params)
+    queue = KaldiDataSeqQueue(
         data_dir,
         spklist,
-        num_parallel=0,  # too short a pass to pay for processes
+        # Of stored features it is too short a pass to pay for processes.
+        num_parallel=params.num_parallel_datasets if waveforms else 0,
         batch_size=params.num_speakers_per_batch * params.num_segments_per_speaker,
         min_len=params.min_segment_len,
         max_len=params.max_segment_len,
         seed=params.seed,
         raw_features=params.raw_features,
+        waveforms=waveforms,
         info=info,
     )
+    for _ in itertools.islice(queue, params.valid_max_iterations):
+        pass
+    queue.stop()
+    return queue

@@ -78,8 +78,11 @@ def speaker_table(
     data_dir: str, num_classes: int, losses: Losses, params: Params
 ) -> Table:
     """Classes, speakers and utterances, and what the sampler leaves out of them."""
+    classes = "classes of the spklist"
+    if params.augment_speeds:
+        classes += f", at {len(params.augment_speeds) + 1} speeds"
     rows = {
-        "classes of the spklist": (num_classes, "", ""),
+        classes: (num_classes, "", ""),
         "there": _counts(losses.present),
         f"shorter than min_segment_len = {params.min_segment_len}: never drawn":
             _counts(losses.never),

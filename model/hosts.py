@@ -11,7 +11,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import keras
 import numpy as np
@@ -41,7 +41,7 @@ def fit_in_step(
     initial_epoch: int,
     epochs: int,
     steps_per_epoch: int,
-    callbacks: Sequence[keras.callbacks.Callback],
+    callbacks: keras.callbacks.CallbackList,
 ) -> None:
     """What Keras' `fit` does, for the hosts of the model's strategy.
 
@@ -54,20 +54,17 @@ def fit_in_step(
     def step(features, labels):
         model.distribute_strategy.run(model.train_step, args=((features, labels),))
 
-    hooks = keras.callbacks.CallbackList(
-        callbacks, model=model, epochs=epochs, steps=steps_per_epoch
-    )
     model.stop_training = False
-    hooks.on_train_begin()
+    callbacks.on_train_begin()
     try:
         for epoch in range(initial_epoch, epochs):
             model.reset_metrics()
-            hooks.on_epoch_begin(epoch)
+            callbacks.on_epoch_begin(epoch)
             for number, batch in zip(range(steps_per_epoch), batches, strict=False):
-                hooks.on_train_batch_begin(number)
+                callbacks.on_train_batch_begin(number)
                 step(*map(tf.convert_to_tensor, batch))
-                hooks.on_train_batch_end(number, model.get_metrics_result())
-            hooks.on_epoch_end(epoch)
+                callbacks.on_train_batch_end(number, model.get_metrics_result())
+            callbacks.on_epoch_end(epoch)
             if model.stop_training:
                 break
     except tf.errors.OpError as error:
@@ -75,4 +72,4 @@ def fit_in_step(
             reason = str(error.message).splitlines()[0]
             raise InputError(f"another host's process has ended: {reason}") from None
         raise
-    hooks.on_train_end()
+    callbacks.on_train_end()

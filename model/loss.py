@@ -52,6 +52,10 @@ class Head(layers.Layer):
         """
         raise NotImplementedError
 
+    def margin_state(self, step: int) -> dict[str, float]:
+        """What the log says of the margin at a step: `lambda`, `margin`, or nothing."""
+        return {}
+
 
 class OutputLayer(Head):
     """A head with an output layer: one column of `kernel` for each speaker."""
@@ -121,6 +125,10 @@ class MarginSoftmax(OutputLayer):
         step = ops.cast(step, "float32")
         lam = ops.maximum(low, base * ops.power(1.0 + gamma * step, -power))
         return 1.0 / (1.0 + lam)
+
+    def margin_state(self, step: int) -> dict[str, float]:
+        lam = 1.0 / float(self.strength(step)) - 1.0
+        return {"lambda": lam, "margin": float(self._key("m"))}
 
     def _key(self, name: str) -> float:
         return getattr(self.params, f"{self.prefix}_{name}")

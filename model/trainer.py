@@ -11,16 +11,23 @@ from typing import Any
 
 import keras
 import numpy as np
-from tensorboard.summary import Writer
 
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from misc.params import Params
 from misc.queues import training_queue, validation_queue
 from misc.run_dir import RunDir, reason_to_stop
-from model.callbacks import EpochEnd, StepEnd, save_checkpoint, validate
+from model.callbacks import (
+    EpochEnd,
+    StepEnd,
+    UnhurriedCallbacks,
+    save_checkpoint,
+    validate,
+)
 from model.distributed import Sharing
+from model.event_file import EventFile
 from model.hosts import fit_in_step
+from model.not_finite import NotFinite
 from model.optimizer import make_optimizer
 from model.speaker_net import SpeakerNet, check_choices
 from model.tf1_checkpoint import load_original
@@ -209,10 +216,12 @@ class Trainer:
         if reason and not begun:
             _logger.info("this training has ended: %s", reason)
             return
-        with contextlib.closing(Writer(self.run.path)) as scalars:
+        not_finite = NotFinite(self.run, queue, step)
+        with contextlib.closing(EventFile(self.run.path, step)) as events:
+            shared = (events, not_finite, step)
             callbacks = [
-                EpochEnd(self.run, self.params, valid_queue, scalars),
-                StepEnd(self.run, self.params, queue, step, scalars),
+                EpochEnd(self.run, self.params, valid_queue, *shared),
+                StepEnd(self.run, self.params, queue, *shared),
             ]
             self._fit_epochs(model, queue, step, callbacks)
 
@@ -241,7 +250,7 @@ class Trainer:
                 initial_epoch=begin,
                 epochs=end,
                 steps_per_epoch=steps,
-                callbacks=callbacks,
+                callbacks=UnhurriedCallbacks(callbacks, add_history=True, model=model),
             )
 
 
@@ -361,7 +370,9 @@ def segment_faults(model: SpeakerNet) -> Iterator[str]:
 
 def validation_faults(model: SpeakerNet, data_dir: str, shortest: int) -> Iterator[str]:
     """Why it cannot take a validation set whose shortest utterance is this long."""
-    frames = "voiced frames" if model.params.raw_features else "frames"
+    params = model.params
+    voiced = params.raw_features or params.waveform_features
+    frames = "voiced frames" if voiced else "frames"
     if shortest < model.context:
         yield (
             f"{data_dir}: the shortest utterance has {shortest} {frames}; the network "

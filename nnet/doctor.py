@@ -50,7 +50,7 @@ def main() -> int:
     say(text)
     parts = [train]
     if args.valid_dir:
-        valid, text = check_up.read(args.valid_dir, args.valid_spklist)
+        valid, text = check_up.read(args.valid_dir, args.valid_spklist, training=False)
         say(text)
         check_up.validation(valid, train)
         parts.append(valid)

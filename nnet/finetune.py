@@ -21,12 +21,7 @@ def parse_args() -> argparse.Namespace:
     """The original's arguments, and --set."""
     parser = argparse.ArgumentParser(description=__doc__)
     program.add_training_arguments(parser)
-    parser.add_argument(
-        "--checkpoint",
-        default="-1",
-        help="of the pretrained model: last, -1 (best validation loss) or a step",
-    )
-    parser.add_argument("pretrain_model", help="the folder of the pretrained model")
+    program.add_pretrained_arguments(parser)
     parser.add_argument("finetune_model", help="the run's folder")
     return parser.parse_args()
 

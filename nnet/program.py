@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import faulthandler
+import gc
 import importlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 
-from dataset.errors import InputError
+from dataset.errors import InputError, WorkerDied
 from misc.params import FIELDS, Params
 from misc.run_dir import RunDir
 
@@ -40,6 +43,41 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="GPUs that share each batch (default 1; the CPU if there is none)",
     )
+    _add_data(parser)
+
+
+def add_rate_test_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the learning-rate range tests of both are told."""
+    parser.add_argument("--config", required=True, help="the JSON configuration")
+    add_overrides(parser)
+    parser.add_argument(
+        "--tune_period",
+        "--tune-period",
+        type=_positive,
+        default=100,
+        metavar="STEPS",
+        help="steps with each of the 100 rates (default: %(default)s)",
+    )
+    _add_data(parser)
+
+
+def add_pretrained_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which model a fine-tuning starts from."""
+    parser.add_argument(
+        "--checkpoint",
+        default="-1",
+        help="of the pretrained model: last, -1 (best validation loss) or a step",
+    )
+    parser.add_argument("pretrain_model", help="the folder of the pretrained model")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
+    return int(text)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("train_dir", help="data directory for training")
     parser.add_argument("train_spklist", help="lines `speaker index` of its speakers")
     parser.add_argument("valid_dir", help="data directory for validation")
@@ -85,8 +123,13 @@ def training_params(args: argparse.Namespace, model_dir: str) -> Params:
 def import_keras_quietly() -> None:
     """Imports keras, keeping TensorFlow's start-up notes off stderr.
 
-    Its C++ code prints some whatever TF_CPP_MIN_LOG_LEVEL says.
+    Its C++ code prints some whatever TF_CPP_MIN_LOG_LEVEL says. Ctrl-C meanwhile ends
+    the program at once; Python would hear of it seconds later.
     """
+    # In the background of a shell it is ignored, and stays so.
+    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if heeded:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -97,6 +140,8 @@ def import_keras_quietly() -> None:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+        if heeded:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def repeatable() -> None:
@@ -133,9 +178,11 @@ def main(name: str, function: Callable[[], int | None]) -> int:
         stream=sys.stderr,
     )
     logging.getLogger("absl").setLevel(logging.ERROR)
+    # A file that is cut short while mapped is a signal, SIGBUS: else a silent end.
+    faulthandler.enable(all_threads=False)
     try:
         return function() or 0
-    except InputError as error:
+    except (InputError, WorkerDied) as error:
         logging.error("%s", error)
     except BrokenPipeError:  # as of `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -145,4 +192,7 @@ def main(name: str, function: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         logging.error("interrupted")
         return 130
+    finally:
+        # The interpreter ends with collections, which take seconds with TensorFlow.
+        gc.freeze()
     return 1

@@ -10,6 +10,7 @@ chunk_size=10000
 stage=0
 normalize=false
 checkpoint=-1
+env=
 node=
 
 [ -f ./path.sh ] && . ./path.sh
@@ -26,6 +27,7 @@ if [ $# -ne 3 ]; then
   echo "  --chunk-size <frames>        # longer ones are averaged over chunks" >&2
   echo "  --normalize <true|false>     # embeddings of length 1" >&2
   echo "  --checkpoint <last|-1|step>  # -1: best validation loss" >&2
+  echo "  --env <name>                 # no effect: the original's virtual environment" >&2
   echo "  --node <endpoint>            # default: the configuration's embedding_node" >&2
   exit 100
 fi
@@ -37,6 +39,9 @@ for file in "$nnetdir/nnet/checkpoint" "$data/feats.scp" "$data/vad.scp"; do
   [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
 done
 
+if [ -n "$env" ]; then
+  echo "$0: --env has no effect: the python3 on the PATH is used (path.sh)" >&2
+fi
 utts=$(wc -l <"$data/feats.scp")
 if [ "$nj" -gt "$utts" ]; then
   nj=$utts

@@ -5,6 +5,7 @@ set -euo pipefail
 cmd=run.pl
 continue_training=false
 num_gpus=1
+env=
 checkpoint=-1
 overrides=
 
@@ -20,6 +21,7 @@ if [ $# -ne 7 ]; then
   echo "  --continue-training <true|false>     # go on with the run in nnetdir" >&2
   echo "  --checkpoint <last|-1|step>          # of the pretrained model; -1: best validation loss" >&2
   echo "  --num-gpus <n>                       # that share each batch" >&2
+  echo "  --env <name>                         # no effect: the original's virtual environment" >&2
   echo "  --overrides 'key=value key=value'    # keys that win over the config" >&2
   exit 100
 fi
@@ -31,11 +33,14 @@ valid_spklist=$5
 pretrain=$6
 nnetdir=$7
 
-for file in "$config" "$train/feats.scp" "$train/utt2num_frames" "$train_spklist" \
-  "$valid/feats.scp" "$valid/utt2num_frames" "$valid_spklist" "$pretrain/nnet/checkpoint"; do
+for file in "$config" "$train/utt2num_frames" "$train_spklist" \
+  "$valid/utt2num_frames" "$valid_spklist" "$pretrain/nnet/checkpoint"; do
   [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
 done
 
+if [ -n "$env" ]; then
+  echo "$0: --env has no effect: the python3 on the PATH is used (path.sh)" >&2
+fi
 arguments=(--config "$config" --num-gpus "$num_gpus" --checkpoint "$checkpoint")
 for override in $overrides; do
   arguments+=(--set "$override")
@@ -43,7 +48,12 @@ done
 if [ "$continue_training" = true ]; then
   arguments+=(--cont)
 fi
+log=$nnetdir/log/finetune_nnet.log
 mkdir -p "$nnetdir/log"
-$cmd "$nnetdir/log/finetune_nnet.log" \
+if [ -f "$log" ]; then
+  mkdir -p "$nnetdir/.backup/log"
+  mv "$log" "$nnetdir/.backup/log/"
+fi
+$cmd "$log" \
   python3 nnet/finetune.py "${arguments[@]}" \
   "$train" "$train_spklist" "$valid" "$valid_spklist" "$pretrain" "$nnetdir"

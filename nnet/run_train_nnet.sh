@@ -5,6 +5,7 @@ set -euo pipefail
 cmd=run.pl
 continue_training=false
 num_gpus=1
+env=
 overrides=
 
 [ -f ./path.sh ] && . ./path.sh
@@ -18,6 +19,7 @@ if [ $# -ne 6 ]; then
   echo "  --cmd <run.pl|queue.pl ...>          # how the job is run" >&2
   echo "  --continue-training <true|false>     # go on with the run in nnetdir" >&2
   echo "  --num-gpus <n>                       # that share each batch" >&2
+  echo "  --env <name>                         # no effect: the original's virtual environment" >&2
   echo "  --overrides 'key=value key=value'    # keys that win over the config" >&2
   exit 100
 fi
@@ -28,11 +30,14 @@ valid=$4
 valid_spklist=$5
 nnetdir=$6
 
-for file in "$config" "$train/feats.scp" "$train/utt2num_frames" "$train_spklist" \
-  "$valid/feats.scp" "$valid/utt2num_frames" "$valid_spklist"; do
+for file in "$config" "$train/utt2num_frames" "$train_spklist" \
+  "$valid/utt2num_frames" "$valid_spklist"; do
   [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
 done
 
+if [ -n "$env" ]; then
+  echo "$0: --env has no effect: the python3 on the PATH is used (path.sh)" >&2
+fi
 arguments=(--config "$config" --num-gpus "$num_gpus")
 for override in $overrides; do
   arguments+=(--set "$override")
@@ -40,7 +45,12 @@ done
 if [ "$continue_training" = true ]; then
   arguments+=(--cont)
 fi
+log=$nnetdir/log/train_nnet.log
 mkdir -p "$nnetdir/log"
-$cmd "$nnetdir/log/train_nnet.log" \
+if [ -f "$log" ]; then
+  mkdir -p "$nnetdir/.backup/log"
+  mv "$log" "$nnetdir/.backup/log/"
+fi
+$cmd "$log" \
   python3 nnet/train.py "${arguments[@]}" \
   "$train" "$train_spklist" "$valid" "$valid_spklist" "$nnetdir"

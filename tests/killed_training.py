@@ -184,7 +184,8 @@ def differences(one: Path, other: Path) -> list[str]:
         path.name
         for folder in (one, other)
         for path in (folder / "nnet").iterdir()
-        if not path.name.startswith(("events.", "versions", "training_log"))
+        if not path.name.endswith(("_log.csv", "versions.json"))
+        and "tfevents" not in path.name
     }
     wrong = []
     for name in sorted(names):

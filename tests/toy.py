@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.kaldi_table import TableWriter
+from dataset.kaldi_table import SequentialReader, TableWriter
 
 CONFIG = {
     "seed": 3,
@@ -71,3 +71,28 @@ def write_vad(folder: Path) -> None:
         for line in (folder / "utt2num_frames").read_text().splitlines():
             name, frames = line.split()
             out.write(name, (np.arange(int(frames)) % 4 > 0).astype(np.float32))
+
+
+def train(data: Path, model_dir: Path, cont: bool = False, **changes) -> Path:
+    """Trains on `data/train` and `data/valid` by CONFIG and changes; its `nnet/`."""
+    from misc.params import Params
+    from model.trainer import Trainer
+
+    model_dir.mkdir(exist_ok=True)
+    config = write_config(model_dir / "given.json", **changes)
+    spklist = str(data / "train" / "spklist")
+    lists = (str(data / "train"), spklist, str(data / "valid"), spklist)
+    params = Params.from_json(str(config))
+    Trainer(params, str(model_dir)).train(*lists, continue_training=cont)
+    return model_dir / "nnet"
+
+
+def scale_utterance(folder: Path, name: str, factor: float) -> None:
+    """Multiplies the features of one utterance of a data directory."""
+    rspecifier = f"scp:{folder}/feats.scp"
+    with SequentialReader(rspecifier, "matrix") as reader:
+        matrices = {key: np.array(matrix) for key, matrix in reader}
+    matrices[name] *= np.float32(factor)
+    with TableWriter(f"ark,scp:{folder}/feats.ark,{folder}/feats.scp", "matrix") as out:
+        for key, matrix in matrices.items():
+            out.write(key, matrix)

@@ -13,6 +13,7 @@ import math
 import os
 import random
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -208,6 +209,23 @@ def smooth(
     if scale <= 0:
         raise InputError(f"{where}: the probabilities sum to zero")
     return [total * p / scale for p in mixed]
+
+
+def split_list_line(line: str, where: str) -> tuple[dict[str, str], list[str]]:
+    """The options and the words after them of a line of an rir_list or noise_list.
+
+    Raises:
+        InputError: a quote is not closed; `where` says which line it is.
+    """
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
+    options = {}
+    while len(words) > 1 and words[0].startswith("--"):
+        name, equals, value = words.pop(0)[2:].partition("=")
+        options[name] = value if equals else words.pop(0)
+    return options, words
 
 
 def check_source(signal: Signal, where: str) -> None:

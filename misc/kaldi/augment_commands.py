@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 import wave
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from misc.kaldi.augment import (
     check_source,
     noisy,
     reverberated,
+    split_list_line,
     weighted,
 )
 from misc.kaldi.command import command, log, warn
@@ -252,7 +252,7 @@ def _read_list(
     given: list[float | None] = []
     for number, line in enumerate(lines, 1):
         where = f"{path}:{number}"
-        options, words = _split_line(line, where)
+        options, words = split_list_line(line, where)
         if not words:
             raise InputError(f"{where}: expected options and a file, got '{line}'")
         signal = replace(parse(options, where), source=" ".join(words))
@@ -263,18 +263,6 @@ def _read_list(
     if not signals:
         raise InputError(f"{path} is empty")
     return signals, given
-
-
-def _split_line(line: str, where: str) -> tuple[dict[str, str], list[str]]:
-    try:
-        words = shlex.split(line)
-    except ValueError as error:
-        raise InputError(f"{where}: {error}") from None
-    options = {}
-    while len(words) > 1 and words[0].startswith("--"):
-        name, equals, value = words.pop(0)[2:].partition("=")
-        options[name] = value if equals else words.pop(0)
-    return options, words
 
 
 def _parse_response(options: dict[str, str], where: str) -> Signal:

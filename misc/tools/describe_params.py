@@ -6,6 +6,8 @@ usage: describe_params.py > docs/configuration.md
 
 from __future__ import annotations
 
+import inspect
+import json
 import os
 import re
 import sys
@@ -16,11 +18,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__
 sys.path.insert(0, ROOT)
 
 from misc import config_rules, params  # noqa: E402
+from misc.augmentation_keys import AugmentationKeys  # noqa: E402
 from misc.config_keys import entry_types, is_list  # noqa: E402
 
 HEAD = """# The configuration: keys of the JSON files
 
-Made by `misc/tools/describe_params.py` from `misc/params.py`; change it there.
+Made by `misc/tools/describe_params.py` from `misc/params.py` and
+`misc/augmentation_keys.py`; change it there.
 
 A configuration is one flat JSON object under the original's names. Everything in it
 is checked before anything starts: unknown keys (with the nearest name), types, ranges,
@@ -43,7 +47,10 @@ configuration that has one is refused:
 def rows() -> Iterator[str]:
     """The lines of the table, a title before each group."""
     groups = _groups()
-    for name, field in params.FIELDS.items():
+    own = params.Params.__annotations__
+    inherited = [name for name in params.FIELDS if name not in own]
+    for name in [*own, *inherited]:
+        field = params.FIELDS[name]
         if name in groups:
             yield f"| **{groups[name]}** | | | | | |"
         limits = field.metadata
@@ -61,8 +68,8 @@ def rows() -> Iterator[str]:
 
 def _groups() -> dict[str, str]:
     """First key of each group -> the comment above it in the source."""
-    with open(params.__file__, encoding="utf-8") as stream:
-        found = re.findall(r"^    # (.+)\n    (\w+):", stream.read(), re.M)
+    source = "".join(map(inspect.getsource, (params.Params, AugmentationKeys)))
+    found = re.findall(r"^    # (.+)\n    (\w+):", source, re.M)
     return {key: title for title, key in found}
 
 
@@ -93,7 +100,7 @@ def _allowed(limits: Mapping[str, Any]) -> str:
 def _json(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return "[]" if value == () else str(value)
+    return json.dumps(value) if isinstance(value, tuple) else str(value)
 
 
 def main() -> None:

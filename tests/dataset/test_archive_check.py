@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from dataset.archive_check import choose_rows, find_archives, read_sample
+from dataset.archive_check import (
+    check_archives,
+    choose_rows,
+    find_archives,
+    read_sample,
+)
+from dataset.errors import InputError
 from dataset.kaldi_io import write_mat
-from dataset.speaker_info import TextColumn
+from dataset.speaker_info import SpeakerInfo, TextColumn
 
 NAMES = [f"u{i}" for i in range(30)]
 
@@ -50,7 +56,7 @@ def test_sound_archives(stored):
     assert read(stored) == (30, 30, 4, 0, [])
     assert read(stored, length=500).num_bad == 0
     assert read(stored, num_frames=None).num_bad == 0
-    assert read(stored, seconds=-1).num_read == 0
+    assert read(stored, seconds=-1).num_read == 1
 
 
 def test_each_archive_has_a_say(stored, tmp_path):
@@ -69,3 +75,41 @@ def test_fewer_frames_than_stated(stored):
     sample = read(stored, num_frames=21, rows=[4])
     assert "u25: utt2num_frames says 21 frames" in sample.faults[0]
     assert read(stored, num_frames=19, rows=[4]).faults == []
+
+
+def rewrite(stored, tmp_path, *names, value=1.0, dim=5, num_frames=20):
+    """Puts another matrix in the place of some utterances'."""
+    path = tmp_path / f"other{dim}.mat"
+    write_mat(path, np.full((num_frames, dim), value, np.float32))
+    for name in names:
+        stored[NAMES[::-1].index(name)] = str(path)
+
+
+def info_of(stored):
+    names, frames = TextColumn(reversed(NAMES)), np.full(30, 20)
+    return SpeakerInfo(1, names, TextColumn(stored), frames, np.zeros(30, np.int32))
+
+
+def test_the_dimension_is_that_of_most(stored, tmp_path):
+    rewrite(stored, tmp_path, "u29", "u3")  # u29 comes first
+    sample = read(stored)
+    assert (sample.dim, sample.num_bad) == (4, 2)
+    assert "utterance u29: expected features of dimension 4, as" in sample.faults[0]
+    assert "got 5 in" in sample.faults[1] and "other5.mat" in sample.faults[1]
+
+
+def test_the_start_is_refused_or_warned(stored, tmp_path, caplog):
+    assert check_archives(info_of(stored), tolerant=False) == 4
+    rewrite(stored, tmp_path, "u29")
+    rewrite(stored, tmp_path, "u7", value=np.nan, dim=4)
+    with pytest.raises(InputError, match="utterance u29: .* dimension 4"):
+        check_archives(info_of(stored), tolerant=False)
+    assert not caplog.text
+    assert check_archives(info_of(stored), tolerant=True) == 4
+    assert "not usable: utterance u29: " in caplog.text
+    assert "not usable: utterance u7: frame" in caplog.text
+    for path in tmp_path.iterdir():
+        path.unlink()
+    for tolerant in (False, True):
+        with pytest.raises(InputError, match="utterance u29: .*cannot open"):
+            check_archives(info_of(stored), tolerant)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import collections
+import itertools
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from dataset.errors import InputError
-from dataset.sampler import RandomSampler, SequentialSampler, _choose
+from dataset.sampler import (
+    RANDOM_SAMPLERS,
+    DurationSampler,
+    RandomSampler,
+    SequentialSampler,
+    _choose,
+)
 
 
 def corpus(num_speakers=12, seed=0, shortest=50, longest=600, unsorted=True):
@@ -39,13 +47,14 @@ def equal(one, other):
     num_segments=st.integers(1, 15),
     min_len=st.integers(1, 600),
     spread=st.integers(0, 300),
+    sample_by=st.sampled_from(list(RANDOM_SAMPLERS)),
 )
 def test_every_batch_keeps_the_rules(
-    seed, step, num_speakers, num_segments, min_len, spread
+    seed, step, num_speakers, num_segments, min_len, spread, sample_by
 ):
     num_frames, labels = corpus(seed=seed % 100)
     max_len = min(min_len + spread, 600)
-    sampler = RandomSampler(
+    sampler = RANDOM_SAMPLERS[sample_by](
         num_frames, labels, 12, num_speakers, num_segments, min_len, max_len, seed
     )
     plan = sampler.plan(step)
@@ -59,6 +68,8 @@ def test_every_batch_keeps_the_rules(
     rows = plan.labels.reshape(num_speakers, num_segments)
     assert (rows == rows[:, :1]).all()
     assert len(np.unique(rows[:, 0])) == num_speakers
+    if sample_by == "duration":
+        return  # utterances come independently
     for speaker, chosen in zip(
         rows[:, 0], plan.utterances.reshape(rows.shape), strict=True
     ):
@@ -68,17 +79,18 @@ def test_every_batch_keeps_the_rules(
         assert most > 1 or len(set(chosen)) == num_segments
 
 
-def test_plan_depends_on_seed_and_step_only():
+@pytest.mark.parametrize("sampler", RANDOM_SAMPLERS.values())
+def test_plan_depends_on_seed_and_step_only(sampler):
     tables = corpus()
-    one = RandomSampler(*tables, 12, 8, seed=5)
-    other = RandomSampler(*tables, 12, 8, seed=5)
+    one = sampler(*tables, 12, 8, seed=5)
+    other = sampler(*tables, 12, 8, seed=5)
     forward = [one.plan(step) for step in range(20)]
     backward = [other.plan(step) for step in reversed(range(20))][::-1]
     assert all(map(equal, forward, backward))
     assert not equal(forward[0], forward[1])
-    assert not equal(forward[0], RandomSampler(*tables, 12, 8, seed=6).plan(0))
+    assert not equal(forward[0], sampler(*tables, 12, 8, seed=6).plan(0))
     # neither (seed, step) nor (step, seed) nor their sum decides alone
-    assert not equal(one.plan(6), RandomSampler(*tables, 12, 8, seed=6).plan(5))
+    assert not equal(one.plan(6), sampler(*tables, 12, 8, seed=6).plan(5))
 
 
 def test_speakers_are_uniform_whatever_their_number_of_utterances():
@@ -111,6 +123,66 @@ def test_pairs_of_utterances_are_uniform():
     counts = collections.Counter(tuple(sorted(pair)) for pair in pairs.tolist())
     assert len(counts) == 6
     assert all(abs(count - 2000) < 5 * np.sqrt(2000) for count in counts.values())
+
+
+def test_by_duration_one_speaker_a_batch_every_utterance_has_its_share():
+    num_frames, labels = corpus(30)
+    sampler = DurationSampler(num_frames, labels, 30, 1, 1, 200, 200, seed=4)
+    plans = [sampler.plan(step) for step in range(20_000)]
+    drawn = np.bincount([plan.utterances[0] for plan in plans], minlength=len(labels))
+    assert_shares(drawn, np.where(num_frames >= 200, num_frames, 0))
+    starts = [plan.starts[0] for plan in plans if num_frames[plan.utterances[0]] == 600]
+    assert_shares(np.histogram(starts, 10, (0, 400))[0], np.ones(10))
+
+
+def test_by_duration_utterances_of_a_speaker_come_independently():
+    num_frames, labels = np.array([100, 200, 300, 99]), np.zeros(4, int)
+    sampler = DurationSampler(num_frames, labels, 1, 1, 2, 100, 100)
+    pairs = [sampler.plan(step).utterances for step in range(6000)]
+    drawn = np.bincount([3 * first + second for first, second in pairs], minlength=9)
+    assert_shares(drawn, np.outer([1, 2, 3], [1, 2, 3]).ravel())
+
+
+@pytest.mark.parametrize("num_speakers", [2, 3])
+def test_by_duration_speakers_come_one_after_another(num_speakers):
+    # Of the batches of three, most need more speakers than the frames drawn show; the
+    # last utterance, and speaker 4 with it, is too short.
+    num_frames = np.array([900, 100, 500, 300, 200, 99])
+    labels = np.array([0, 0, 1, 2, 3, 4])
+    shares = [1000, 500, 300, 200]
+    sampler = DurationSampler(num_frames, labels, 5, num_speakers, 1, 100, 100, seed=7)
+    drawn = collections.Counter(
+        tuple(sampler.plan(step).labels.tolist()) for step in range(12_000)
+    )
+    orders = list(itertools.permutations(range(4), num_speakers))
+    assert_shares([drawn[order] for order in orders], in_succession(shares, orders))
+
+
+def test_by_duration_though_most_frames_are_in_short_utterances():
+    num_frames = np.array([1000, 500] + [99] * 3000)
+    labels = np.array([0, 1] + [0, 1, 2] * 1000)
+    sampler = DurationSampler(num_frames, labels, 3, 1, 1, 100, 100)
+    drawn = np.bincount([sampler.plan(step).labels[0] for step in range(3000)])
+    assert_shares(drawn, [2, 1])
+
+
+def in_succession(shares, orders):
+    """The probability of each order of being drawn without replacement."""
+    probabilities = np.ones(len(orders))
+    for i, order in enumerate(orders):
+        left = float(np.sum(shares))
+        for chosen in order:
+            probabilities[i] *= shares[chosen] / left
+            left -= shares[chosen]
+    return probabilities
+
+
+def assert_shares(counts, weights):
+    """Chi-square: the counts are as likely as one in a thousand under the weights."""
+    counts, weights = np.asarray(counts), np.asarray(weights, float)
+    assert not counts[weights == 0].any()
+    expected = weights[weights > 0] / weights.sum() * counts.sum()
+    assert stats.chisquare(counts[weights > 0], expected).pvalue > 1e-3
 
 
 def test_utterance_of_exactly_the_length_qualifies_and_shorter_ones_do_not():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset.errors import InputError
-from dataset.wav import Noise, read_wave, resample, reverberate, to_int16, write_wave
+from dataset.wav import Noise, read_wave, reverberate, to_int16, write_wave
 
 FRONTEND = Path(__file__).parents[1] / "data/kaldi/frontend"
 
@@ -201,48 +201,6 @@ def test_to_int16_cuts_and_clips(caplog):
     np.testing.assert_array_equal(whole, [1, -1, 32767, 32767, -32768])
     assert "clipped 2 samples out of 5" in caplog.text
     assert caplog.records[0].levelno == logging.WARNING
-
-
-# Resampling.
-
-
-def slow_resample(samples, rate, new_rate, zeros):
-    """Sums over all samples with the interpolation filter as a function of time."""
-    cutoff = 0.99 * 0.5 * min(rate, new_rate)
-    times = np.arange(len(samples)) / rate
-    resampled = []
-    while len(resampled) / new_rate < len(samples) / rate:
-        away = times - len(resampled) / new_rate
-        window = 0.5 * (1 + np.cos(2 * np.pi * cutoff / zeros * away))
-        weights = np.where(np.abs(away) < zeros / (2 * cutoff), window, 0.0)
-        weights *= 2 * cutoff * np.sinc(2 * cutoff * away) / rate
-        resampled.append(weights @ samples)
-    return np.array(resampled)
-
-
-@given(
-    length=st.integers(1, 200),
-    rates=st.sampled_from([(16, 8), (8, 16), (9, 10), (11, 10), (48, 16), (441, 160)]),
-    zeros=st.sampled_from([6, 32]),
-)
-@settings(deadline=None, max_examples=60)
-def test_resample_by_definition(length, rates, zeros):
-    samples = np.random.default_rng(length).normal(size=length)
-    np.testing.assert_allclose(
-        resample(samples, *rates, zeros),
-        slow_resample(samples, *rates, zeros),
-        atol=2e-6,
-    )
-
-
-def test_resample_keeps_low_and_removes_high_tones():
-    time = np.arange(16000) / 16000
-    low = resample(np.sin(2 * np.pi * 1000 * time), 16000, 8000)
-    np.testing.assert_allclose(
-        low[50:-50], np.sin(2 * np.pi * 1000 * time[::2])[50:-50], atol=5e-3
-    )
-    high = resample(np.sin(2 * np.pi * 6000 * time), 16000, 8000)
-    assert np.abs(high[50:-50]).max() < 1e-2
 
 
 # Reverberation.

@@ -4,11 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset import wav_pipe
+from dataset import wav_pipe, wave_cache
 from dataset.errors import InputError
 from dataset.options import parse_options
-from dataset.wav import Noise, Wave, read_wave, reverberate, to_int16, write_wave
-from dataset.wav_pipe import ReverberateOptions, apply_reverberation, run_pipe
+from dataset.wav import Noise, read_wave, reverberate, to_int16, write_wave
+from dataset.wav_pipe import (
+    ReverberateOptions,
+    apply_reverberation,
+    plain_file,
+    run_pipe,
+)
+from dataset.wave_cache import WaveCache
 
 FRONTEND = Path(__file__).parents[1] / "data/kaldi/frontend"
 BIN = Path(__file__).parents[2] / "misc/kaldi/bin"
@@ -20,7 +26,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{BIN}:/usr/bin:/bin")
     wav_pipe._is_ours.cache_clear()
-    wav_pipe._cache = wav_pipe._Cache(1 << 20)
+    wav_pipe._cache = WaveCache(1 << 20)
     rng = np.random.default_rng(0)
     response = rng.normal(0, 100, (2, 300)) * np.exp(-np.arange(300) / 50)
     response[0, 40], response[1, 60] = 30000, 25000
@@ -130,6 +136,7 @@ def test_nested_pipes_and_cache(no_programs, monkeypatch):
         return read_wave(name)
 
     monkeypatch.setattr(wav_pipe, "read_wave", read)
+    monkeypatch.setattr(wave_cache, "read_wave", read)
     pipe = (
         'flac -dcs s1.flac | wav-reverberate --impulse-response="flac -dcs s2.flac |" '
         "--additive-signals='noise.wav,cat noise.wav |' --snrs=10,20 --start-times=0,1 "
@@ -140,16 +147,6 @@ def test_nested_pipes_and_cache(no_programs, monkeypatch):
     assert names.count("s1.flac") == 2
     assert names.count("flac -dcs s2.flac |") == 1
     assert names.count("noise.wav") == 2  # by itself, and through cat
-
-
-def test_cache_is_bounded(monkeypatch):
-    read = []
-    wave = Wave(np.zeros((1, 100), np.float32), 8000)
-    monkeypatch.setattr(wav_pipe, "read_wave", lambda name: read.append(name) or wave)
-    cache = wav_pipe._Cache(1000)  # two of them
-    for name in "abacab":
-        cache.read(name)
-    assert "".join(read) == "abcb"
 
 
 def test_commands_of_a_real_kaldi_are_respected(folder, monkeypatch):
@@ -359,3 +356,22 @@ def test_contradicting_options(arguments, message):
     write_wave("low.wav", np.ones(10), 8000)
     with pytest.raises(InputError, match=message):
         reverberated(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("rxfilename", "file"),
+    [
+        ("flac -dcs a.flac |", "a.flac"),
+        ("cat 'a b.wav' |", "a b.wav"),
+        ("flac --decode --stdout a.flac |", "a.flac"),
+        ("flac -dcs |", None),
+        ("flac -c a.wav |", None),
+        ("flac -dcs a.flac | cat |", None),
+        ("sox a.flac -t wav - speed 0.9 |", None),
+        ("sph2pipe -f wav a.sph |", None),
+        ("cat $HOME/a.wav |", None),
+        ("cat 'a.wav |", None),
+    ],
+)
+def test_plain_file(rxfilename, file):
+    assert plain_file(rxfilename) == file

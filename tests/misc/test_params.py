@@ -263,3 +263,42 @@ def test_shipped_configurations_are_valid():
     for path in paths:
         Params.from_json(str(path))
         assert json.loads(path.read_text())
+
+
+WAVEFORMS = {"waveform_features": "mfcc", "waveform_config": "mfcc.conf"}
+NOISE = WAVEFORMS | {"augment_noise": 1, "augment_noise_lists": ["noise"]}
+
+
+def test_augmentation(tmp_path):
+    params = load(tmp_path, **NOISE)
+    assert params.augment_noise_snrs == (15, 10, 5, 0)
+    (tmp_path / "again.json").write_text(params.to_json())
+    assert Params.from_json(str(tmp_path / "again.json")) == params
+    off = load(tmp_path, "augment_noise=0", **NOISE)  # a list may stay
+    assert off.augment_noise == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"augment_noise": 1}, "'augment_noise' has no use without waveform_features"),
+        ({"waveform_features": "mfcc"}, "'waveform_config' is missing"),
+        ({"waveform_config": "mfcc.conf"}, "'waveform_config' has no use"),
+        (WAVEFORMS | {"raw_features": True}, "'raw_features'"),
+        (WAVEFORMS | {"waveform_features": "plp"}, "expected one of mfcc, fbank"),
+        (WAVEFORMS | {"augment_noise": 1}, "'augment_noise_lists' is missing"),
+        (WAVEFORMS | {"augment_noise_lists": ["n"]}, "it is for a value above 0"),
+        (WAVEFORMS | {"augment_noise_snrs": [3]}, "it is for a value above 0"),
+        (NOISE | {"augment_noise_lists": []}, "'augment_noise_lists': expected at"),
+        (NOISE | {"augment_noise_snrs": []}, "'augment_noise_snrs': expected at"),
+        (WAVEFORMS | {"augment_clean": 0}, "all weights are 0"),
+        (WAVEFORMS | {"augment_speeds": [0.9, 0.9]}, "each once"),
+        (WAVEFORMS | {"augment_speeds": [1]}, "others than 1"),
+        (WAVEFORMS | {"augment_speeds": [3]}, "at most 2"),
+        ({"time_masks": [10, 20]}, "can hide a segment"),
+        ({"frequency_masks": [0]}, "at least 1"),
+    ],
+)
+def test_augmentation_that_cannot_be(tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        load(tmp_path, **changes)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import toy
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from toy_sounds import augmented_config, write_recordings
 
 from dataset.errors import InputError
 from dataset.kaldi_table import SequentialReader
@@ -215,13 +216,31 @@ def test_train_on_raw_features(tmp_path):
     assert saved["raw_features"] is True
 
 
+def test_train_on_recordings(tmp_path):
+    """Augmented, with and without worker processes, to the same losses."""
+    config = toy.write_config(tmp_path / "c.json", **augmented_config(tmp_path))
+    for part, per_speaker in (("train", 3), ("valid", 2)):
+        write_recordings(tmp_path / part, per_speaker=per_speaker)
+    lists = [str(Path(part, file)) for part, file in _LISTS]
+    losses = []
+    for workers in (0, 2):
+        change = f"num_parallel_datasets={workers}"
+        arguments = ["--config", config, "--set", change, *lists, f"with{workers}"]
+        done = _run("train.py", *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        losses.append((tmp_path / f"with{workers}/nnet/valid_loss").read_text())
+    assert losses[0] == losses[1] and len(losses[0].splitlines()) >= 2
+    # Four speakers, and their copies at two other speeds.
+    assert load_model(RunDir(str(tmp_path / "with2"))).num_speakers == 12
+
+
 def _command(program, *arguments):
     return [str(x) for x in (sys.executable, ROOT / "nnet" / program, *arguments)]
 
 
-def _run(program, *arguments):
+def _run(program, *arguments, cwd=None):
     command = _command(program, *arguments)
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
 
 
 def test_a_damaged_checkpoint_is_named(data, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy
+from toy_sounds import augmented_config, write_recordings
 
 from dataset.kaldi_io import write_mat
 
@@ -194,3 +195,63 @@ def test_other_features_for_validation(home):
     toy.write_data_dir(home / "odd", num_utts=1, dim=4)
     output = doctor(home, "--no-net", status=1, lists=["train", "odd"])
     assert "train has 5-dimensional features, odd has 4" in output
+
+
+def test_bad_segments_that_may_be_replaced_are_advice(home):
+    rewrite(home, "s3-u2", np.full((70, 5), np.nan, np.float32))
+    share = ("--no-net", "--set", "max_bad_segments=0.05")
+    output = doctor(home, *share, lists=["train"])
+    advice = output.partition("Advice:")[2]
+    assert "utterance s3-u2: frame" in advice
+    assert "1 of 24 segments read from train would be replaced" in advice
+    rewrite(home, "s4-u2", np.zeros((70, 4), np.float32))
+    output = doctor(home, *share, status=1, lists=["train"])
+    assert "2 of 24 segments read from train cannot be used, more than" in output
+    output = doctor(home, "--no-net", status=1, lists=["train"])
+    faults = output.partition("The training cannot run:")[2]
+    assert faults.count("utterance s3-u2: ") == 1
+
+
+def test_a_bad_segment_for_validation_is_a_fault(home):
+    ark = home / "valid/feats.ark"
+    with open(ark, "r+b") as stream:
+        stream.truncate(ark.stat().st_size - 10)
+    output = doctor(home, "--no-net", "--set", "max_bad_segments=0.5", status=1)
+    assert output.partition("The training cannot run:")[2].count("s5-u1: ") == 1
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """A configuration that makes and augments features of recordings."""
+    keys = augmented_config(tmp_path) | {"num_parallel_datasets": 1}
+    toy.write_config(tmp_path / "config.json", **keys)
+    write_recordings(tmp_path / "train")
+    write_recordings(tmp_path / "valid", per_speaker=2)
+    return tmp_path
+
+
+def test_recordings_with_their_network(recordings):
+    output = doctor(recordings)
+    assert "train: 12 recordings, about 0." in output
+    assert "10 features a frame; of 12 segments made of them 0 cannot be used" in output
+    assert row(output, "classes of the spklist, at 3 speeds") == ["12"]
+    assert row(output, "there")[:2] == ["12", "36"]
+    assert "12 speakers" in output
+    for name in ("read by 1 workers", "read in the training process", "needed by"):
+        assert float(row(output, name)[-3]) > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("train/s1_2.wav", "utterance s1_2 ("),
+        ("train/vad.scp", "train/vad.scp is missing"),
+        ("train/wav.scp", "cannot read train/wav.scp"),
+        ("rir_list", "cannot read rir_list"),
+        ("0.wav", "r0: no such file"),
+        ("mfcc.conf", "mfcc.conf: No such file"),
+    ],
+)
+def test_missing_files_of_an_augmentation(recordings, path, words):
+    (recordings / path).unlink()
+    assert words in doctor(recordings, "--no-net", status=1)

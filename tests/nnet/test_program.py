@@ -1,6 +1,11 @@
 """What the programs of nnet/ share."""
 
 import argparse
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import toy
@@ -9,6 +14,8 @@ from dataset.errors import InputError
 from misc.params import Params
 from misc.run_dir import RunDir
 from nnet.program import training_params
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -51,3 +58,29 @@ def test_a_new_run_needs_a_configuration(tmp_path):
         params(tmp_path, cont=False)
     config = str(toy.write_config(tmp_path / "c.json"))
     assert params(tmp_path, "seed=8", cont=False, config=config).seed == 8
+
+
+def test_ctrl_c_while_tensorflow_is_imported_ends_the_program_at_once(tmp_path):
+    (tmp_path / "keras.py").write_text(
+        "while True:\n"  # as in code that does not come back to Python
+        "    try:\n"
+        "        print('importing', flush=True)\n"
+        "        while True: pass\n"
+        "    except KeyboardInterrupt: pass\n"
+    )
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from nnet import program as p; p.import_keras_quietly()",
+        ],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline() == b"importing\n"
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(10) == -signal.SIGINT
+        finally:
+            process.kill()

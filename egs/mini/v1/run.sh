@@ -42,6 +42,14 @@ if [ -n "$corpus" ]; then
 else
   : "${nnet_config:=nnet_conf/tdnn_synthetic.json}" "${lda_dim:=100}" "${aug_per_spk:=10}"
 fi
+overrides="seed=$seed" online=false valid_utts=1
+if grep -q '"waveform_features"' "$nnet_config"; then
+  # Features are made, and augmented, while training: without copies on disk.
+  online=true valid_utts=2 min_num_utts=1
+  # The backslashes are for the shell that run.pl starts.
+  overrides="$overrides augment_reverb_lists=[\\\"$data/noise/rir_list\\\"]"
+  overrides="$overrides augment_noise_lists=[\\\"$data/noise/noise\\\"]"
+fi
 nnetdir=$exp/$(basename "$nnet_config" .json)
 mkdir -p "$data" "$exp"
 
@@ -86,7 +94,7 @@ if begin 1 "MFCC and energy VAD"; then
   done
 fi
 
-if begin 2 "augmentation: speeds, reverberation, noise, babble, and their MFCC"; then
+if ! $online && begin 2 "augmentation: speeds, reverberation, noise, babble, and their MFCC"; then
   sources=("$data/train")
   for speed in $speeds; do
     utils/data/perturb_data_dir_speed.sh "$speed" "$data/train" "$data/train_sp$speed"
@@ -117,23 +125,30 @@ if begin 2 "augmentation: speeds, reverberation, noise, babble, and their MFCC";
   utils/fix_data_dir.sh "$data/train_combined"
 fi
 
-if begin 3 "sliding CMVN and voiced frames"; then
+if ! $online && begin 3 "sliding CMVN and voiced frames"; then
   local/nnet3/xvector/prepare_feats_for_egs.sh --nj "$nj" --cmd "$train_cmd" \
     "$data/train_combined" "$data/train_no_sil" "$data/no_sil"
   utils/fix_data_dir.sh "$data/train_no_sil"
 fi
 
 if begin 4 "without short utterances and speakers with few"; then
-  awk -v n="$min_len" '$2 > n {print $1}' "$data/train_no_sil/utt2num_frames" \
-    >"$data/long_utts"
-  utils/subset_data_dir.sh --utt-list "$data/long_utts" "$data/train_no_sil" \
-    "$data/train_long"
+  if $online; then
+    all=$data/train
+    copy-vector "scp:$all/vad.scp" ark,t:- | awk '{
+      n = 0; for (i = 3; i < NF; i++) n += $i
+      print $1, n }' >"$data/num_voiced"
+  else
+    all=$data/train_no_sil
+    cp "$all/utt2num_frames" "$data/num_voiced"
+  fi
+  awk -v n="$min_len" '$2 > n {print $1}' "$data/num_voiced" >"$data/long_utts"
+  utils/subset_data_dir.sh --utt-list "$data/long_utts" "$all" "$data/train_long"
   awk -v n="$min_num_utts" 'NF > n {print $1}' "$data/train_long/spk2utt" \
     >"$data/able_spks"
   utils/subset_data_dir.sh --spk-list "$data/able_spks" "$data/train_long" \
     "$data/train_able"
-  echo "         $(wc -l <"$data/train_no_sil/utt2spk") utterances and" \
-    "$(wc -l <"$data/train_no_sil/spk2utt") speakers before," \
+  echo "         $(wc -l <"$all/utt2spk") utterances and" \
+    "$(wc -l <"$all/spk2utt") speakers before," \
     "$(wc -l <"$data/train_able/utt2spk") and $(wc -l <"$data/able_spks") after"
 fi
 
@@ -142,9 +157,9 @@ if begin 5 "validation set and spklist"; then
   utils/filter_scp.pl "$data/train_able/utt2spk" "$data/train/utt2spk" |
     utils/utt2spk_to_spk2utt.pl >"$data/clean_spk2utt"
   "$TF_KALDI_ROOT/misc/tools/sample_validset_spk2utt.py" --seed "$seed" \
-    "$valid_speakers" 1 "$data/clean_spk2utt" >"$data/held_out_spk2utt"
+    "$valid_speakers" "$valid_utts" "$data/clean_spk2utt" >"$data/held_out_spk2utt"
   awk -v train="$data/utts_softmax_train" -v valid="$data/utts_valid" '
-    NR == FNR { held[$2]; next }
+    NR == FNR { for (i = 2; i <= NF; i++) held[$i]; next }
     { recording = $1
       sub(/^sp[0-9.]+-/, "", recording)
       sub(/-(reverb|noise|babble)$/, "", recording)
@@ -158,7 +173,7 @@ if begin 5 "validation set and spklist"; then
 fi
 
 if begin 6 "training; log: $nnetdir/log/train_nnet.log"; then
-  nnet/run_train_nnet.sh --cmd "$cuda_cmd" --overrides "seed=$seed" "$nnet_config" \
+  nnet/run_train_nnet.sh --cmd "$cuda_cmd" --overrides "$overrides" "$nnet_config" \
     "$data/softmax_train" "$data/softmax_train/spklist" \
     "$data/valid" "$data/softmax_train/spklist" "$nnetdir"
   tail -n 1 "$nnetdir/nnet/valid_loss" | awk '{printf "         after epoch %d:\
@@ -166,9 +181,14 @@ if begin 6 "training; log: $nnetdir/log/train_nnet.log"; then
 fi
 
 if begin 7 "embeddings"; then
-  utils/subset_data_dir.sh --per-spk "$data/train_aug" "$aug_per_spk" \
-    "$data/train_aug_part"
-  utils/combine_data.sh "$data/train_backend" "$data/train_clean" "$data/train_aug_part"
+  if $online; then
+    utils/combine_data.sh "$data/train_backend" "$data/train"
+  else
+    utils/subset_data_dir.sh --per-spk "$data/train_aug" "$aug_per_spk" \
+      "$data/train_aug_part"
+    utils/combine_data.sh "$data/train_backend" "$data/train_clean" \
+      "$data/train_aug_part"
+  fi
   for name in train_backend eval; do
     nnet/run_extract_embeddings.sh --cmd "$train_cmd" --nj "$nj" --checkpoint last \
       "$nnetdir" "$data/$name" "$nnetdir/$name"
