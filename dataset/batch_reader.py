@@ -67,7 +67,9 @@ class BatchReader:
         """Reads a segment, unless that has been done, and applies masks."""
         seed, waveforms, masks = self._options
         segment = task.segments[row]
-        rng = _generator(seed, task.step, row) if waveforms or masks else None
+        rng = None
+        if waveforms or masks:
+            rng = _generator(seed, task.step, task.first_row + row)
         if self._waveforms and rng:
             out[:] = self._waveforms.read(segment, task.length, rng)
         elif not is_read:

@@ -23,6 +23,7 @@ from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from dataset.features import select_voiced, sliding_cmvn
 from dataset.kaldi_io import read_mat, read_vec_flt_scp, write_mat, write_vec_flt
+from dataset.masks import Masks
 from dataset.sampler import DurationSampler, RandomSampler
 from dataset.speaker_info import load_speaker_info
 from dataset.voiced_segment import CMVN
@@ -191,6 +192,22 @@ def test_random_queue_resumes_at_any_step(data, streams):
             queue.fetch()
         queue.start()
         assert same(take(queue, 5), streams[0][20:25])
+
+
+@pytest.mark.parametrize("num_parallel", [0, 2])
+def test_hosts_that_share_a_batch_have_its_rows(data, num_parallel):
+    """What is masked depends on the row in the whole batch."""
+    options = RANDOM | {"num_parallel": num_parallel, "masks": Masks(time=(9,))}
+
+    def third_batch(part=slice(None)):
+        with KaldiDataRandomQueue(**data, **options, part=part) as queue:
+            queue.go_to(2)
+            return queue.fetch()
+
+    parts = [third_batch(slice(0, 4)), third_batch(slice(4, 8))]
+    whole = tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    assert same([third_batch()], [whole])
+    assert (whole[0] == 0).all(axis=2).any()
 
 
 @pytest.mark.parametrize("num_parallel", [0, 2])

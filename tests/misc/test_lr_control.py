@@ -7,7 +7,8 @@ import pytest
 import toy
 
 from misc.params import Params
-from misc.run_dir import RunDir, halving_rates
+from misc.run_dir import RunDir
+from misc.schedule import halving_rates
 
 GOLDEN = json.loads(
     (Path(__file__).parents[1] / "data/original/lr_control.json").read_text()
