@@ -145,13 +145,12 @@ class _SegmentQueue:
         """The batch number `step`, read here and now, whatever is under way.
 
         Raises:
-            InputError: a segment cannot be read.
+            InputError: a segment cannot be used, and may not be bad.
         """
         reader, plan = LocalReader(self._reading), self._sampler.plan(step)
         reader.submit(self._task(step, plan))
         features, faults = reader.take(step)
-        if faults:
-            raise InputError(faults[0].error)
+        self.bad.mend(features, plan.labels, faults)
         return features, plan.labels
 
     def _fetch(self) -> Batch:
