@@ -79,7 +79,7 @@ class _SegmentQueue:
             self.dim = check_archives(info, max_bad > 0)
         if reading.masks:
             reading.masks.check(self.dim)
-        self.bad, self._max_bad = BadSegments(max_bad), max_bad
+        self.bad = BadSegments(max_bad)
         self.wait_seconds = 0.0
         self.step = first_step
         self._info, self._sampler, self._reading = info, sampler, reading
@@ -151,10 +151,15 @@ class _SegmentQueue:
         return self._task(step, self._plan(step))
 
     def read(self, step: int) -> Batch:
+        """The batch number `step`, read here and now, whatever is under way.
+
+        Raises:
+            InputError: a segment cannot be used, and may not be bad.
+        """
         reader, plan = LocalReader(self._reading), self._plan(step)
         reader.submit(self._task(step, plan))
         features, faults = reader.take(step)
-        BadSegments(self._max_bad).replace(features, plan.labels, faults)
+        self.bad.mend(features, plan.labels, faults)
         return features, plan.labels
 
     def _fetch(self) -> Batch:
