@@ -131,6 +131,11 @@ def _augmentation_faults(params: Params) -> Iterable[str]:
             "'raw_features': features are stored, or made of waveforms "
             f"(waveform_features = {params.waveform_features}): remove one"
         )
+    if params.waveform_features and params.block_pool_mb:
+        yield (
+            "'block_pool_mb': stored features are read by blocks, recordings "
+            f"(waveform_features = {params.waveform_features}) are not: remove one"
+        )
     kinds = ("clean", "reverb", "noise", "music", "babble")
     weights = {kind: getattr(params, f"augment_{kind}") for kind in kinds}
     if not any(weights.values()):

@@ -292,6 +292,13 @@ class Params(AugmentationKeys):
     max_segment_len: int = key("frames of the longest", low=1)
     num_parallel_datasets: int = key("reader processes; 0: none", 2, low=0)
     max_queue_size: int = key("batches read ahead", 10, low=1)
+    block_pool_mb: int = key(
+        "for slow disks: segments come from parts of the archives that are read one "
+        "after another, as many as fit into so much memory (MB, for all reader "
+        "processes together); 0: from everywhere. See docs/slow_disks.md",
+        0,
+        low=0,
+    )
     max_bad_segments: float = key(
         "the share of training segments that may be missing, cut short, NaN or of "
         "another dimension: they are replaced, told of and counted; 0: the first one "

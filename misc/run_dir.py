@@ -128,6 +128,10 @@ class RunDir:
             self.file(f"model-{step}.index")
         )
 
+    def has(self, step: int) -> bool:
+        """Whether a checkpoint's file is there, ours or the original's."""
+        return os.path.exists(self.model_file(step)) or self.is_original(step)
+
     def checkpoints(self) -> list[int]:
         """Steps of the models that are kept, oldest first; empty before the first."""
         try:
@@ -178,7 +182,7 @@ class RunDir:
 
     def _kept(self, step: int, steps: list[int]) -> int:
         """The step, if its file is there; a resumed original does not list them all."""
-        if not os.path.exists(self.model_file(step)) and not self.is_original(step):
+        if not self.has(step):
             listed = ", ".join(str(s) for s in steps)
             raise InputError(
                 f"{self.path}: neither model-{step}{SUFFIX} nor model-{step}.index is "
