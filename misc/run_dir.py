@@ -319,11 +319,12 @@ def reason_to_stop(
 
     Args:
         losses: the validation loss of each finished epoch, as `valid_loss` has it.
-        rates: the learning rate of each of them and of the next.
+        rates: the learning rate of each of them and of the next, if it is known.
     """
     if not losses or isinstance(params.learning_rate, str):
         return None
-    if rates[len(losses)] < params.min_learning_rate - 1e-12:
+    following = rates[len(losses) :]
+    if following and following[0] < params.min_learning_rate - 1e-12:
         return f"the learning rate fell below {params.min_learning_rate}"
     best = losses.index(min(losses))
     if len(losses) - 1 - best >= params.early_stop_epochs:

@@ -186,6 +186,7 @@ def test_no_lock_is_left_where_no_run_was_begun(tmp_path):
     [
         ([3, 2, 1], [1, 1, 1, 1], None),
         ([], [], None),
+        ([3, 2], [], None),
         ([1, 2], [1, 1, 1], None),
         ([1, 2, 3], [1, 1, 1, 1], "no better validation loss since epoch 0"),
         ([3, 2, 1], [1, 1, 1, 1e-9], "the learning rate fell below 1e-05"),
