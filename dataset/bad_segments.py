@@ -57,12 +57,7 @@ class BadSegments:
         self.num_bad += len(faults)
         self._warn(faults)
         self._check(len(faults) == len(labels), faults[-1])
-        usable = np.setdiff1d(np.arange(len(labels)), [fault.row for fault in faults])
-        for row, _, _ in faults:
-            alike = usable[labels[usable] == labels[row]]
-            among = alike if len(alike) else usable
-            other = among[np.searchsorted(among, row) % len(among)]
-            features[row], labels[row] = features[other], labels[other]
+        replace_rows(features, labels, faults)
 
     def report(self) -> None:
         """Logs the counts, if there is something new to tell."""
@@ -91,3 +86,13 @@ class BadSegments:
                 else f"more than max_bad_segments = {self._max_share:g} allows"
             )
             raise InputError(f"{self._counts()}, {why}; the last: {last.error}")
+
+
+def replace_rows(features: np.ndarray, labels: np.ndarray, faults: list[Fault]) -> None:
+    """Replaces the bad segments of a batch, in place; some must be usable."""
+    usable = np.setdiff1d(np.arange(len(labels)), [fault.row for fault in faults])
+    for row, _, _ in faults:
+        alike = usable[labels[usable] == labels[row]]
+        among = alike if len(alike) else usable
+        other = among[np.searchsorted(among, row) % len(among)]
+        features[row], labels[row] = features[other], labels[other]

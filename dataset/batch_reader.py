@@ -9,7 +9,7 @@ import numpy as np
 from dataset.errors import InputError
 from dataset.kaldi_io import FeatureReader
 from dataset.masks import Masks
-from dataset.segments import Fault, Task, read_segment
+from dataset.segments import Fault, Task, read_segment, read_together
 from dataset.waveform_reader import WaveformOptions, WaveformReader
 
 
@@ -47,17 +47,24 @@ class BatchReader:
             batch: float32 [segments, frames, dim], to be filled.
             progress: [1], gets 1 + the row that is being read, at the end 0.
         """
-        faults = []
-        for row, segment in enumerate(task.segments):
+
+        def at(row: int) -> None:
             progress[0] = row + 1
+
+        faults = []
+        stored = not self._waveforms
+        is_read = stored and read_together(self._stored, task, batch, at)
+        for row, segment in enumerate(task.segments):
+            at(row)
             try:
-                self._read(task, row, batch[row])
+                self._finish(task, row, batch[row], is_read)
             except InputError as error:
                 faults.append(Fault(row, segment.utterance, str(error)))
         progress[0] = 0
         return faults
 
-    def _read(self, task: Task, row: int, out: np.ndarray) -> None:
+    def _finish(self, task: Task, row: int, out: np.ndarray, is_read: bool) -> None:
+        """Reads a segment, unless that has been done, and applies masks."""
         seed, waveforms, masks = self._options
         segment = task.segments[row]
         rng = None
@@ -65,7 +72,7 @@ class BatchReader:
             rng = _generator(seed, task.step, task.first_row + row)
         if self._waveforms and rng:
             out[:] = self._waveforms.read(segment, task.length, rng)
-        else:
+        elif not is_read:
             out[:] = read_segment(self._stored, segment, task.length, task.dim)
         if masks and rng:
             masks.apply(out, rng)

@@ -14,6 +14,7 @@ and the data:
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,7 +89,11 @@ def decode_rows(header: Header, body: np.ndarray, start: int, stop: int) -> np.n
     if not header.rows or not header.cols:
         return np.zeros((0, header.cols), np.float32)
     if header.token == b"CM":
-        return _decode_by_columns(header, body, start, stop)
+        ends = np.float32(header.min_value), np.float32(header.range)
+        points = _percentile_values(*ends, _percentiles_of(header, body))
+        values = np.empty((stop - start, header.cols), np.float32)
+        _look_up(_value_tables(points), header, body, start, values)
+        return values
     element = _ELEMENTS[header.token]
     first, last = start * header.cols, stop * header.cols
     codes = body.view(element)[first:last].reshape(stop - start, header.cols)
@@ -99,40 +104,72 @@ def decode_rows(header: Header, body: np.ndarray, start: int, stop: int) -> np.n
     return values
 
 
-def _decode_by_columns(
-    header: Header, body: np.ndarray, start: int, stop: int
-) -> np.ndarray:
-    cols = header.cols
-    percentiles = body[: 8 * cols].view("<u2").reshape(cols, 4)
-    codes = body[8 * cols :].reshape(cols, header.rows)[:, start:stop]
-    tables = _value_tables(_percentile_values(header, percentiles))
+@np.errstate(over="ignore", invalid="ignore")
+def decode_segments(
+    segments: Sequence[tuple[Header, np.ndarray, int]],
+    out: np.ndarray,
+    at: Callable[[int], None] = lambda number: None,
+) -> None:
+    """As many rows of each of some `CM` matrices: 0.6 of the time of one at a time.
+
+    Args:
+        segments: header, body as for `decode_rows`, first row; all of the same columns.
+        out: float32 [segments, rows, cols], to be filled.
+        at: called with the number of the segment before its body is looked at.
+    """
+    percentiles = np.empty((len(segments), out.shape[2], 4), np.uint16)
+    for i, (header, body, _) in enumerate(segments):
+        at(i)
+        percentiles[i] = _percentiles_of(header, body)
+    ends = np.array([header[1:3] for header, _, _ in segments], np.float32)
+    low, value_range = ends.T[:, :, None, None]
+    tables = _value_tables(_percentile_values(low, value_range, percentiles))
+    for i, (header, body, start) in enumerate(segments):
+        at(i)
+        _look_up(tables[i], header, body, start, out[i])
+
+
+def _percentiles_of(header: Header, body: np.ndarray) -> np.ndarray:
+    return body[: 8 * header.cols].view("<u2").reshape(header.cols, 4)
+
+
+def _look_up(
+    tables: np.ndarray, header: Header, body: np.ndarray, start: int, out: np.ndarray
+) -> None:
+    """Rows from `start` on into `out`, by the value of each byte in each column."""
+    rows, cols = header.rows, header.cols
     # uint16 is enough, and twice as fast as wider types, up to 256 columns.
     index_type = np.uint16 if cols <= 256 else np.int64
     offsets = np.arange(0, 256 * cols, 256, dtype=index_type)
-    return np.ascontiguousarray(tables.ravel().take(codes + offsets[:, None]).T)
+    codes = body[8 * cols :].reshape(cols, rows)[:, start : start + len(out)]
+    out[:] = tables.ravel().take(codes + offsets[:, None]).T
 
 
-def _percentile_values(header: Header, percentiles: np.ndarray) -> np.ndarray:
-    """uint16 percentiles [cols, 4] as float32 values."""
-    step = np.float32(header.range) * np.float32(1.52590218966964e-05)
-    return np.float32(header.min_value) + step * percentiles.astype(np.float32)
+def _percentile_values(
+    min_value: np.ndarray | np.float32,
+    value_range: np.ndarray | np.float32,
+    percentiles: np.ndarray,
+) -> np.ndarray:
+    """uint16 percentiles [..., cols, 4] as float32 values."""
+    step = value_range * np.float32(1.52590218966964e-05)
+    return min_value + step * percentiles.astype(np.float32)
 
 
 def _value_tables(points: np.ndarray) -> np.ndarray:
-    """The value of each byte in each column: float32 [cols, 256].
+    """The value of each byte in each column: float32 [matrices, cols, 256].
 
     Kaldi multiplies the float slope by the byte's place on the line and divides by the
     line's length in double precision. Only for the last line, of 63 steps, does that
     differ from arithmetic in float.
     """
-    starts = points[:, :3]
-    tables = (points[:, 1:] - starts).repeat(_BYTES_PER_LINE, axis=1)
+    starts = points[..., :3]
+    tables = (points[..., 1:] - starts).repeat(_BYTES_PER_LINE, axis=-1)
     tables *= _POSITION_ON_LINE
-    tail = tables[:, _TAIL:].astype(np.float64)
+    tail = tables[..., _TAIL:].astype(np.float64)
     tail *= 1 / 63.0
-    tail += points[:, 2:3].astype(np.float64)
-    tables += starts.repeat(_BYTES_PER_LINE, axis=1)
-    tables[:, _TAIL:] = tail
+    tail += points[..., 2:3].astype(np.float64)
+    tables += starts.repeat(_BYTES_PER_LINE, axis=-1)
+    tables[..., _TAIL:] = tail
     return tables
 
 
@@ -199,7 +236,8 @@ def _encode_by_columns(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentiles uint16 [cols, 4] and codes uint8 [cols, rows]."""
     percentiles = _percentiles(header, matrix)
-    points = _percentile_values(header, percentiles)
+    ends = np.float32(header.min_value), np.float32(header.range)
+    points = _percentile_values(*ends, percentiles)
     p0, p25, p75, p100 = (points[:, i : i + 1] for i in range(4))
     values = np.ascontiguousarray(matrix.T)
     codes = np.where(

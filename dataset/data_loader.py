@@ -9,22 +9,30 @@ the order of their numbers, the same for any number of workers.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
 
 from dataset.archive_check import check_archives
-from dataset.bad_segments import BadSegments
+from dataset.bad_segments import BadSegments, replace_rows
 from dataset.batch_reader import STORED_FEATURES, ReadingOptions
+from dataset.block_sampler import BLOCK_BYTES, BlockSampler, find_blocks
 from dataset.errors import InputError
 from dataset.masks import Masks
-from dataset.sampler import RANDOM_SAMPLERS, Sampler, Segments, SequentialSampler
+from dataset.sampler import (
+    RANDOM_SAMPLERS,
+    RandomSampler,
+    Sampler,
+    Segments,
+    SequentialSampler,
+)
 from dataset.segments import Segment, Task
 from dataset.speaker_info import SpeakerInfo, load_speaker_info
 from dataset.waveform_check import check_recordings
@@ -71,11 +79,12 @@ class _SegmentQueue:
             self.dim = check_archives(info, max_bad > 0)
         if reading.masks:
             reading.masks.check(self.dim)
-        self.bad, self._max_bad = BadSegments(max_bad), max_bad
+        self.bad = BadSegments(max_bad)
         self.wait_seconds = 0.0
         self.step = first_step
         self._info, self._sampler, self._reading = info, sampler, reading
         self._part = part
+        self._blocks = sampler if isinstance(sampler, BlockSampler) else None
         self._num_parallel, self._max_qsize = num_parallel, max_qsize
         self._source: LocalReader | WorkerPool | None = None
         self._labels: deque[np.ndarray] = deque()  # of the batches under way
@@ -142,15 +151,11 @@ class _SegmentQueue:
         return self._task(step, self._plan(step))
 
     def read(self, step: int) -> Batch:
-        """The batch number `step`, read here and now, whatever is under way.
-
-        Raises:
-            InputError: a segment cannot be read.
-        """
+        """A batch that fetch() has given, read again, whatever is under way."""
         reader, plan = LocalReader(self._reading), self._plan(step)
         reader.submit(self._task(step, plan))
         features, faults = reader.take(step)
-        BadSegments(self._max_bad).replace(features, plan.labels, faults)
+        replace_rows(features, plan.labels, faults)
         return features, plan.labels
 
     def _fetch(self) -> Batch:
@@ -200,7 +205,8 @@ class _SegmentQueue:
                 return
             plan = self._plan(step)
             self._labels.append(plan.labels)
-            source.submit(self._task(step, plan))
+            parts = self._blocks.take_blocks(step) if self._blocks else ()
+            source.submit(self._task(step, plan)._replace(parts=parts))
 
     def _plan(self, step: int) -> Segments:
         """The rows of a batch that this process wants."""
@@ -276,6 +282,9 @@ class KaldiDataRandomQueue(_SegmentQueue):
             with sliding CMVN and vad.scp as of raw features, and augment them
             (dataset.waveform_reader).
         masks: set bands of the features to zero (dataset.masks).
+        block_pool_mb: draw from parts of the archives that are read one after another
+            (dataset.block_sampler), as many as fit into so much memory, 10^6 bytes;
+            0: from everywhere.
         info: the tables of the directory, if they have been read already.
         part: the rows of each batch that are wanted, where hosts share it.
 
@@ -304,6 +313,7 @@ class KaldiDataRandomQueue(_SegmentQueue):
         max_bad_segments: float = 0.0,
         waveforms: WaveformOptions | None = None,
         masks: Masks | None = None,
+        block_pool_mb: int = 0,
         info: SpeakerInfo | None = None,
         part: slice = slice(None),
     ) -> None:
@@ -312,19 +322,20 @@ class KaldiDataRandomQueue(_SegmentQueue):
             data_dir, spklist, raw_features, waveforms is not None, speeds
         )
         with _naming(data_dir):
-            sampler = RANDOM_SAMPLERS[sample_by](
-                info.num_frames,
-                info.label,
-                info.num_speakers,
-                num_speakers,
-                num_segments,
-                min_len,
-                max_len,
-                seed,
+            make = functools.partial(
+                RANDOM_SAMPLERS[sample_by],
+                num_classes=info.num_speakers,
+                num_speakers=num_speakers,
+                num_segments=num_segments,
+                min_len=min_len,
+                max_len=max_len,
+                seed=seed,
             )
+            sampler = make(info.num_frames, info.label)
+            blocks = _block_sampler(info, make, block_pool_mb, seed)
         super().__init__(
             info,
-            sampler,
+            blocks or sampler,
             num_parallel,
             max_qsize,
             start_step,
@@ -345,6 +356,31 @@ class KaldiDataRandomQueue(_SegmentQueue):
                 self.num_speakers_left_out,
                 info.num_speakers,
             )
+
+
+def _block_sampler(
+    info: SpeakerInfo, make: Callable[..., RandomSampler], block_pool_mb: int, seed: int
+) -> BlockSampler | None:
+    """As it was asked for; it says how many speakers come together."""
+    if not block_pool_mb:
+        return None
+    block_of, blocks = find_blocks(info.rxfilename)
+    pool_size = max(1, int(block_pool_mb * 1e6) // BLOCK_BYTES)
+    sampler = BlockSampler(
+        info.num_frames, info.label, block_of, blocks, pool_size, make, seed
+    )
+    together = sampler.num_speakers_at_first
+    _logger.log(
+        logging.WARNING if together < info.num_speakers / 10 else logging.INFO,
+        "segments are drawn from %d of %d blocks of archives at a time; the first "
+        "have %d of %d speakers. For more, put the utterances into archives in random "
+        "order (docs/slow_disks.md)",
+        min(pool_size, len(blocks)),
+        len(blocks),
+        together,
+        info.num_speakers,
+    )
+    return sampler
 
 
 class KaldiDataSeqQueue(_SegmentQueue):

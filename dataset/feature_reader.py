@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
+import resource
 import stat
-import struct
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dataset.compressed_matrix import (
-    HEADER_SIZE,
-    Header,
-    decode_rows,
-    parse_header,
-)
+from dataset.compressed_matrix import Header, decode_segments
 from dataset.errors import InputError
 from dataset.kaldi_objects import read_matrix, to_single
 from dataset.kaldi_range import parse_range, split_range
 from dataset.kaldi_stream import is_pipe, located, open_or_fd, split_offset
+from dataset.stored_matrix import StoredMatrix, fetch, parse
 
 _MAX_MAPS = 512
 """Well under the usual limit of 1024 open files."""
@@ -27,31 +25,14 @@ _MAX_MAPS = 512
 _MAX_PLACES = 1 << 16
 """Places that are remembered, at about 500 bytes each."""
 
-_SINGLE = np.dtype("<f4")
-_PLAIN: dict[bytes, np.dtype] = {b"\0BFM ": _SINGLE, b"\0BDM ": np.dtype("<f8")}
-_SIZES = struct.Struct("<bibi")
-_COMPRESSED = {b"\0BCM ": b"CM", b"\0BCM2": b"CM2", b"\0BCM3": b"CM3"}
+_TOGETHER = 8
+"""Matrices that are decoded at a time: a quarter of a megabyte of tables of values."""
 
+_BEGINNING = 1 << 15
+"""Bytes of a matrix that are fetched while its size is not known: 1000 frames of 30."""
 
-class _Stored(NamedTuple):
-    """A binary matrix in a memory map: where its data lie, and what they are."""
-
-    map: mmap.mmap
-    position: int
-    size: int
-    rows: int
-    cols: int
-    kind: np.dtype | Header
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows start:stop as float32."""
-        archive, position, size, _, cols, kind = self
-        if isinstance(kind, Header):
-            body = np.frombuffer(archive, np.uint8, size, position)
-            return decode_rows(kind, body, start, stop)
-        first = position + start * cols * kind.itemsize
-        rows = np.ndarray((stop - start, cols), kind, archive, first)
-        return rows.copy() if kind is _SINGLE else to_single(rows)
+_QUIET = 32
+"""Batches without a sign of the disk after which nothing is fetched ahead."""
 
 
 class _Whole:
@@ -67,6 +48,21 @@ class _Whole:
         return self._matrix[start:stop].copy()
 
 
+class _Frames(NamedTuple):
+    """Rows start:stop of a matrix, of all its columns or of some."""
+
+    matrix: StoredMatrix | _Whole
+    start: int
+    stop: int
+    cols: slice | None = None
+
+    def read(self) -> np.ndarray:
+        frames = self.matrix.read(self.start, self.stop)
+        if self.cols is None:
+            return frames
+        return np.ascontiguousarray(frames[:, self.cols])
+
+
 class FeatureReader:
     """Reads some frames of stored features; what is not asked for is not touched.
 
@@ -77,7 +73,8 @@ class FeatureReader:
 
     def __init__(self) -> None:
         self._maps: dict[str, mmap.mmap] = {}
-        self._places: dict[str, _Stored] = {}
+        self._places: dict[str, StoredMatrix] = {}
+        self._disk = _DiskWatch()
 
     def __reduce__(self) -> tuple[type[FeatureReader], tuple[()]]:
         return FeatureReader, ()
@@ -90,13 +87,10 @@ class FeatureReader:
         """
         if (place := self._places.get(rxfilename)) is not None:
             return place.rows, place.cols
-        name, extent = split_range(rxfilename)
         with located(rxfilename):
-            matrix = self._locate(name)
-            if extent is None:
-                return matrix.rows, matrix.cols
-            rows, cols = parse_range(extent, (matrix.rows, matrix.cols))
-        return rows.stop - rows.start, cols.stop - cols.start
+            matrix, start, stop, cols = self._find(rxfilename, 0, None)
+        dim = matrix.cols if cols is None else cols.stop - cols.start
+        return stop - start, dim
 
     def read(
         self, rxfilename: str, start: int = 0, length: int | None = None
@@ -107,38 +101,130 @@ class FeatureReader:
             InputError: there is no matrix, it is cut short, or it has fewer frames.
         """
         try:
-            if (place := self._places.get(rxfilename)) is not None:
-                return place.read(start, _stop(start, length, place.rows))
-            name, extent = split_range(rxfilename)
-            matrix = self._locate(name)
-            if extent is None:
-                return matrix.read(start, _stop(start, length, matrix.rows))
-            rows, cols = parse_range(extent, (matrix.rows, matrix.cols))
-            stop = _stop(start, length, rows.stop - rows.start)
-            frames = matrix.read(rows.start + start, rows.start + stop)
-            return np.ascontiguousarray(frames[:, cols])
+            return self._find(rxfilename, start, length).read()
         except InputError as error:
             raise InputError(f"{rxfilename}: {error}") from None
 
-    def _locate(self, name: str) -> _Stored | _Whole:
+    def read_many(
+        self,
+        rxfilenames: Sequence[str],
+        starts: Sequence[int],
+        out: np.ndarray,
+        at: Callable[[int], None],
+    ) -> None:
+        """`read` of some matrices, the same number of frames of each.
+
+        Args:
+            out: float32 [matrices, frames, dim], to be filled.
+            at: called with the number of the matrix before its file is looked at.
+
+        Raises:
+            InputError: one of them cannot be read, or has another dimension.
+        """
+        for first in range(0, len(out), _TOGETHER):
+            part = slice(first, first + _TOGETHER)
+            self._read_some(rxfilenames[part], starts[part], out[part], at, first)
+
+    def _read_some(
+        self,
+        rxfilenames: Sequence[str],
+        starts: Sequence[int],
+        out: np.ndarray,
+        at: Callable[[int], None],
+        first: int,
+    ) -> None:
+        """Reads those from number `first` on."""
+
+        def begin(number: int) -> None:
+            at(first + number)
+
+        _, length, dim = out.shape
+        wanted = []
+        for number, (name, start) in enumerate(zip(rxfilenames, starts, strict=True)):
+            begin(number)
+            wanted.append(self._find(name, start, length))
+        speech = list(_speech_features(wanted, dim))
+        if len(speech) == len(wanted):
+            return decode_segments(speech, out, begin)
+        for number, frames in enumerate(wanted):
+            begin(number)
+            values = frames.read()
+            if values.shape[1] != dim:
+                raise InputError(f"expected dimension {dim}, got {values.shape[1]}")
+            out[number] = values
+
+    def expect(
+        self, wanted: Iterable[tuple[str, int, int]], at: Callable[[int], None]
+    ) -> None:
+        """Has the system fetch what will be read, all at once and by place on the disk.
+
+        Waits until it is known where that is, but not for the frames. Tells of no
+        fault. Does nothing while all that is read lies in memory.
+
+        Args:
+            wanted: rxfilenames, first frames and numbers of frames; only looked at if
+                there is something to do.
+            at: as for `read_many`.
+        """
+        if not self._disk.is_reading():
+            return
+        wanted = list(wanted)
+        beginnings = list(self._beginnings(name for name, _, _ in wanted))
+        for archive, offset in sorted(beginnings, key=_by_place):
+            fetch(archive, offset, _BEGINNING)
+        places = []
+        for number, (name, start, length) in enumerate(wanted):
+            at(number)
+            with contextlib.suppress(InputError, OSError):
+                matrix, first, stop, _ = self._find(name, start, length)
+                if isinstance(matrix, StoredMatrix):
+                    places.append((matrix.map, matrix.position, matrix, first, stop))
+        for _, _, matrix, first, stop in sorted(places, key=_by_place):
+            matrix.fetch(first, stop)
+
+    def expect_part(self, path: str, start: int, size: int) -> None:
+        """Has the system fetch a part of an archive; tells of no fault."""
+        with contextlib.suppress(InputError, OSError):
+            if (archive := self._archive(path)) is not None:
+                fetch(archive, start, size)
+
+    def _beginnings(
+        self, rxfilenames: Iterable[str]
+    ) -> Iterator[tuple[mmap.mmap, int]]:
+        for rxfilename in rxfilenames:
+            with contextlib.suppress(InputError, OSError):
+                path, offset = split_offset(split_range(rxfilename)[0])
+                if not is_pipe(path) and (archive := self._archive(path)) is not None:
+                    yield archive, offset
+
+    def _find(self, rxfilename: str, start: int, length: int | None) -> _Frames:
+        """Frames that are there."""
+        if (place := self._places.get(rxfilename)) is not None:
+            return _Frames(place, start, _stop(start, length, place.rows))
+        name, extent = split_range(rxfilename)
+        matrix = self._locate(name)
+        if extent is None:
+            return _Frames(matrix, start, _stop(start, length, matrix.rows))
+        rows, cols = parse_range(extent, (matrix.rows, matrix.cols))
+        stop = _stop(start, length, rows.stop - rows.start)
+        return _Frames(matrix, rows.start + start, rows.start + stop, cols)
+
+    def _locate(self, name: str) -> StoredMatrix | _Whole:
         if is_pipe(name) or name in ("", "-"):
             return _Whole(name)
         path, offset = split_offset(name)
-        archive = self._maps.get(path) or self._open(path)
-        if archive is None:
-            return _Whole(name)
-        token = archive[offset : offset + 5]
-        if not token:
-            raise InputError(f"truncated: nothing at byte {offset}")
-        if token[:1] != b"\0":
+        archive = self._archive(path)
+        if archive is None or (place := parse(archive, offset)) is None:
             return _Whole(name)
         if len(self._places) >= _MAX_PLACES:
             self._places.clear()
-        place = self._places[name] = _parse(archive, offset, token)
+        self._places[name] = place
         return place
 
-    def _open(self, path: str) -> mmap.mmap | None:
-        """Maps a file; None if it is no regular file, such as a named pipe."""
+    def _archive(self, path: str) -> mmap.mmap | None:
+        """A file's map; None if it is no regular file, such as a named pipe."""
+        if (archive := self._maps.get(path)) is not None:
+            return archive
         try:
             with open(path, "rb") as stream:
                 if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
@@ -147,6 +233,8 @@ class FeatureReader:
         except (OSError, ValueError) as error:  # ValueError: the file is empty
             reason = getattr(error, "strerror", None) or error
             raise InputError(f"cannot open: {reason}") from None
+        # Else the system reads up to megabytes around each place that is touched.
+        archive.madvise(mmap.MADV_RANDOM)
         self._maps[path] = archive
         if len(self._maps) > _MAX_MAPS:
             del self._maps[next(iter(self._maps))]
@@ -154,39 +242,33 @@ class FeatureReader:
         return archive
 
 
-def _parse(archive: mmap.mmap, offset: int, token: bytes) -> _Stored:
-    """The matrix at `offset`, once it is certain that it is there."""
-    try:
-        stored = _parse_header(archive, offset, token)
-    except struct.error:
-        raise InputError(f"truncated: no whole header at byte {offset}") from None
-    _, position, size, rows, cols, _ = stored
-    if rows < 0 or cols < (rows > 0) or position + size > len(archive):
-        raise InputError(
-            f"truncated or damaged: byte {offset} begins a matrix of {rows} x {cols}, "
-            f"and the file ends at {len(archive)}"
-        )
-    return stored
+class _DiskWatch:
+    """Whether this process has lately had to read from a disk."""
+
+    def __init__(self) -> None:
+        self._seen = (-1, -1)
+        self._quiet = 0
+
+    def is_reading(self) -> bool:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        now = (usage.ru_majflt, usage.ru_inblock)
+        self._quiet = 0 if now != self._seen else self._quiet + 1
+        self._seen = now
+        return self._quiet <= _QUIET
 
 
-def _parse_header(archive: mmap.mmap, offset: int, token: bytes) -> _Stored:
-    start = offset + len(token)
-    if (element := _PLAIN.get(token)) is not None:
-        mark, rows, same_mark, cols = _SIZES.unpack_from(archive, start)
-        if mark != 4 or same_mark != 4:
-            raise InputError(f"damaged: no matrix sizes at byte {start}")
-        size = rows * cols * element.itemsize
-        return _Stored(archive, start + _SIZES.size, size, rows, cols, element)
-    if (name := _COMPRESSED.get(token)) is not None:
-        start = offset + 3 + len(name)
-        header = parse_header(name, archive, start)
-        rows, cols = header.rows, header.cols
-        return _Stored(
-            archive, start + HEADER_SIZE, header.body_size, rows, cols, header
-        )
-    raise InputError(
-        f"expected a matrix (FM, DM, CM, CM2, CM3) at byte {offset}, got {token[2:]!r}"
-    )
+def _speech_features(
+    wanted: Sequence[_Frames], dim: int
+) -> Iterator[tuple[Header, np.ndarray, int]]:
+    """What `decode_segments` takes, of those that it can read."""
+    for matrix, start, _, cols in wanted:
+        if isinstance(matrix, StoredMatrix) and cols is None and matrix.cols == dim:
+            if isinstance(matrix.kind, Header) and matrix.kind.token == b"CM":
+                yield matrix.kind, matrix.body, start
+
+
+def _by_place(place: tuple[Any, ...]) -> tuple[int, int]:
+    return id(place[0]), place[1]
 
 
 def _stop(start: int, length: int | None, rows: int) -> int:

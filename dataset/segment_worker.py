@@ -12,6 +12,8 @@ import sys
 import traceback
 from multiprocessing.connection import Connection
 
+import numpy as np
+
 from dataset.batch_reader import BatchReader
 from dataset.segments import Fault, Task
 from dataset.shared_ring import RingShape, SharedRing
@@ -23,7 +25,8 @@ _LOOK = 0.5
 def serve(connection: Connection, ring: SharedRing, index: int) -> None:
     """Reads tasks until the other end is closed; answers each.
 
-    The options of the reading come before the tasks. An answer is the step and the
+    The options of the reading come before the tasks, each of which comes with the
+    number of a slot. An answer is the step and the
     segments that cannot be used, or an exception.
     """
     reader, parent = BatchReader(connection.recv()), os.getppid()
@@ -32,16 +35,17 @@ def serve(connection: Connection, ring: SharedRing, index: int) -> None:
             # A child that it forked would keep the other end open.
             if os.getppid() != parent:
                 return
-        task = connection.recv()
-        connection.send((task.step, _read(task, reader, ring, index)))
+        slot, task = connection.recv()
+        batch = ring.batch(slot, task.shape)
+        progress = ring.progress[index : index + 1]
+        connection.send((task.step, _read(reader, task, batch, progress)))
 
 
 def _read(
-    task: Task, reader: BatchReader, ring: SharedRing, index: int
+    reader: BatchReader, task: Task, batch: np.ndarray, progress: np.ndarray
 ) -> list[Fault] | Exception:
-    batch = ring.batch(task.step, task.shape)
     try:
-        return reader.read(task, batch, ring.progress[index : index + 1])
+        return reader.read(task, batch, progress)
     except Exception:
         return RuntimeError(f"in a data worker:\n{traceback.format_exc()}")
 

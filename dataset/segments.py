@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class Task(NamedTuple):
     """A batch to be read: the number of the batch, and frames of one length and dim.
 
     Of a batch that hosts share, `first_row` is the row that the first segment has.
+    `parts` of archives (path, start and size in bytes) are for later batches: these
+    will draw from them, and the system is to fetch them meanwhile.
     """
 
     step: int
@@ -44,10 +47,20 @@ class Task(NamedTuple):
     length: int
     dim: int
     first_row: int = 0
+    parts: Sequence[tuple[str, int, int]] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return len(self.segments), self.length, self.dim
+
+    def __reduce__(self) -> tuple[Callable[..., Task], tuple[Any, ...]]:
+        """Pickled by columns: a fifth of the time of 64 named tuples."""
+        step, segments, *others = self
+        return _task, (step, tuple(zip(*segments, strict=True)), *others)
+
+
+def _task(step: int, columns: tuple[Any, ...], *others: Any) -> Task:
+    return Task(step, list(map(Segment, *columns)), *others)
 
 
 class Fault(NamedTuple):
@@ -56,6 +69,42 @@ class Fault(NamedTuple):
     row: int
     utterance: str
     error: str
+
+
+def read_together(
+    reader: FeatureReader, task: Task, out: np.ndarray, at: Callable[[int], None]
+) -> bool:
+    """Reads a batch of stored features in one go, if all is as it should be.
+
+    Of raw features, and where something is wrong, each segment has to be read by
+    itself; then this only has the system fetch what will be needed.
+
+    Args:
+        out: float32 [segments, frames, dim], to be filled.
+        at: called with the number of the segment before its file is looked at.
+    """
+    for part in task.parts:
+        reader.expect_part(*part)
+    wanted = (_stored_frames(segment, task.length) for segment in task.segments)
+    reader.expect(wanted, at)
+    if any(segment.vad for segment in task.segments):
+        return False
+    names = [segment.rxfilename for segment in task.segments]
+    starts = [segment.start for segment in task.segments]
+    try:
+        reader.read_many(names, starts, out, at)
+    except (InputError, OSError):
+        return False
+    return bool(np.isfinite(out).all())
+
+
+def _stored_frames(segment: Segment, length: int) -> tuple[str, int, int]:
+    """Where, from which frame on, and how many are read."""
+    _, rxfilename, start, vad = segment[:4]
+    if not vad:
+        return rxfilename, start, length
+    voiced = locate_voiced(vad, start, length)
+    return rxfilename, voiced.first, voiced.num_raw
 
 
 def read_segment(

@@ -6,9 +6,13 @@ import math
 import mmap
 import os
 import tempfile
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+
+_LINE = 64
+"""Bytes of a cache line: where an array begins that TensorFlow takes without a copy."""
 
 
 class RingShape(NamedTuple):
@@ -20,12 +24,20 @@ class RingShape(NamedTuple):
 
     @property
     def header_bytes(self) -> int:
-        """One int64 per worker, rounded up to a cache line."""
-        return -(-8 * self.num_workers // 64) * 64
+        """One int64 per worker."""
+        return _whole_lines(8 * self.num_workers)
+
+    @property
+    def slot_bytes(self) -> int:
+        return _whole_lines(4 * self.slot_size)
 
     @property
     def num_bytes(self) -> int:
-        return self.header_bytes + 4 * self.num_slots * self.slot_size
+        return self.header_bytes + self.num_slots * self.slot_bytes
+
+
+def _whole_lines(num_bytes: int) -> int:
+    return -(-num_bytes // _LINE) * _LINE
 
 
 def create_shared_file(num_bytes: int) -> int:
@@ -55,9 +67,25 @@ class SharedRing:
         # per worker: 0 between batches, else 1 + the segment's place in its batch
         self.progress = np.frombuffer(memory, np.int64, shape.num_workers)
         values = np.frombuffer(memory, np.float32, offset=shape.header_bytes)
-        self._slots = values.reshape(shape.num_slots, shape.slot_size)
+        self._slots = values.reshape(shape.num_slots, -1)
 
-    def batch(self, step: int, shape: tuple[int, int, int]) -> np.ndarray:
-        """The slot of batch `step` as an array [segments, frames, dim]; not a copy."""
-        slot = self._slots[step % len(self._slots)]
-        return slot[: math.prod(shape)].reshape(shape)
+    def batch(self, slot: int, shape: tuple[int, int, int]) -> np.ndarray:
+        """A slot as an array [segments, frames, dim]; not a copy."""
+        return self._slots[slot, : math.prod(shape)].reshape(shape)
+
+    def lend(
+        self, slot: int, shape: tuple[int, int, int], give_back: Callable[[], None]
+    ) -> np.ndarray:
+        """The same, calling `give_back` when nothing refers to the array any more."""
+        return np.asarray(_Loan(self.batch(slot, shape), give_back))
+
+
+class _Loan:
+    """What an array made of it, and all views of that, keep alive."""
+
+    def __init__(self, values: np.ndarray, give_back: Callable[[], None]) -> None:
+        self._values, self._give_back = values, give_back
+        self.__array_interface__ = values.__array_interface__
+
+    def __del__(self) -> None:
+        self._give_back()

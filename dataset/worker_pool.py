@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import weakref
 from collections import deque
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 
 import numpy as np
 
@@ -25,6 +27,9 @@ _logger = logging.getLogger("kaldi")
 # Batches that a worker is told of at a time: enough to keep it busy between two calls
 # of take(), few enough that neither they nor the answers ever fill a socket's buffer.
 _AHEAD = 4
+
+NUM_LENT = 4
+"""Batches that consumers may keep without a copy: TensorFlow holds two or three."""
 
 # Seconds without a batch after which a warning says what is being waited for.
 _PATIENCE = 60.0
@@ -81,11 +86,13 @@ class WorkerPool:
         self, num_workers: int, num_slots: int, slot_size: int, options: ReadingOptions
     ) -> None:
         self.num_slots = num_slots
-        shape = RingShape(num_workers, num_slots, slot_size)
+        shape = RingShape(num_workers, num_slots + NUM_LENT, slot_size)
         self._waiting: deque[Task] = deque()  # not yet sent to any worker
         self._done: dict[int, list[Fault] | Exception] = {}
         self._workers: list[_Worker] = []
-        self._shapes: dict[int, tuple[int, int, int]] = {}
+        self._free = deque(range(shape.num_slots))
+        # of the batches sent and not yet taken
+        self._slots: dict[int, tuple[int, tuple[int, int, int]]] = {}
         self._kill = weakref.finalize(self, _kill_workers, self._workers)
         ring_fd = create_shared_file(shape.num_bytes)
         try:
@@ -94,7 +101,9 @@ class WorkerPool:
                 self._workers.append(_start_worker(index, ring_fd, shape))
         finally:
             os.close(ring_fd)
+        self._poll = select.poll()
         for worker in self._workers:
+            self._poll.register(worker.connection, select.POLLIN)
             self._tell(worker, options)
 
     @property
@@ -108,14 +117,14 @@ class WorkerPool:
         Raises:
             WorkerDied: a worker has died.
         """
-        self._shapes[task.step] = task.shape
         self._waiting.append(task)
         self._send()
 
     def take(self, step: int) -> tuple[np.ndarray, list[Fault]]:
         """Waits for a batch, and what of it is no use.
 
-        It is a copy, so that its slot is free at once.
+        It may stay in its slot, until nothing refers to it any more; but it is a copy
+        if the caller has kept so many that new ones would find no place.
 
         Raises:
             WorkerDied: a worker has died.
@@ -127,7 +136,12 @@ class WorkerPool:
         faults = self._done.pop(step)
         if isinstance(faults, Exception):
             raise faults
-        return self._ring.batch(step, self._shapes.pop(step)).copy(), faults
+        slot, shape = self._slots.pop(step)
+        give_back = functools.partial(self._free.append, slot)
+        batch = self._ring.lend(slot, shape, give_back)
+        # Free are, for the time being, those of batches that may be sent, too.
+        fits = len(self._free) + len(self._slots) >= self.num_slots
+        return batch if fits else batch.copy(), faults
 
     def stop(self) -> None:
         """Kills the workers, from any thread; who waits in take() gets WorkerDied."""
@@ -135,10 +149,10 @@ class WorkerPool:
 
     def _collect(self, timeout: float) -> bool:
         """Notes which batches are done; whether any worker had something to say."""
-        connections = [worker.connection for worker in self._workers]
-        ready = wait(connections, timeout)
+        ready = self._poll.poll(1000 * timeout)
+        descriptors = {descriptor for descriptor, _ in ready}
         for worker in self._workers:
-            if worker.connection in ready:
+            if worker.connection.fileno() in descriptors:
                 self._receive(worker)
         self._send()
         return bool(ready)
@@ -149,10 +163,15 @@ class WorkerPool:
             worker = min(self._workers, key=lambda worker: len(worker.tasks))
             if len(worker.tasks) == _AHEAD:
                 return
-            worker.tasks.append(self._waiting.popleft())
-            self._tell(worker, worker.tasks[-1])
+            task = self._waiting.popleft()
+            worker.tasks.append(task)
+            slot = self._free.popleft()
+            self._slots[task.step] = slot, task.shape
+            self._tell(worker, (slot, task))
 
-    def _tell(self, worker: _Worker, message: ReadingOptions | Task) -> None:
+    def _tell(
+        self, worker: _Worker, message: ReadingOptions | tuple[int, Task]
+    ) -> None:
         try:
             worker.connection.send(message)
         except OSError:
@@ -160,12 +179,10 @@ class WorkerPool:
 
     def _receive(self, worker: _Worker) -> None:
         try:
-            while worker.connection.poll():
-                step, faults = worker.connection.recv()
-                worker.tasks.popleft()
-                self._done[step] = faults
+            step, self._done[step] = worker.connection.recv()
         except (EOFError, OSError):
             raise self._death(worker) from None
+        worker.tasks.popleft()
 
     def _warn_of_waiting(self, step: int) -> None:
         for worker in self._workers:

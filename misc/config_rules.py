@@ -62,6 +62,16 @@ def combination_faults(params: Params) -> Iterable[str]:
     low, high = params.min_segment_len, params.max_segment_len
     if low > high:
         yield f"'min_segment_len' = {low} is above 'max_segment_len' = {high}"
+    yield from _rate_faults(params)
+    steps, batches = params.num_steps_per_epoch, params.accumulate_batches
+    if steps % batches:
+        yield (
+            f"'num_steps_per_epoch' = {steps}: expected a multiple of "
+            f"'accumulate_batches' = {batches}"
+        )
+    start, full = params.margin_start_step, params.margin_full_step
+    if (start or full) and full <= start:
+        yield f"'margin_full_step' = {full}: expected more than 'margin_start_step'"
     yield from _augmentation_faults(params)
     if params.pooling_type == "self_attention":
         yield from _attention_faults(params)
@@ -84,6 +94,22 @@ def combination_faults(params: Params) -> Iterable[str]:
             )
 
 
+def _rate_faults(params: Params) -> Iterable[str]:
+    rate, lowest = params.learning_rate, params.final_learning_rate
+    schedule = params.learning_rate_schedule
+    if schedule == "halving" or lowest is None:  # None: said already
+        return
+    if isinstance(rate, str):
+        yield (
+            f"'learning_rate_schedule' = {schedule}: expected a number as "
+            f"'learning_rate', got the file '{rate}'"
+        )
+    elif lowest > rate:
+        yield f"'final_learning_rate' = {lowest:g} is above 'learning_rate' = {rate:g}"
+    if schedule == "exponential" and not lowest:
+        yield "'final_learning_rate': exponential never comes to 0: expected more"
+
+
 def _attention_faults(params: Params) -> Iterable[str]:
     heads = params.att_num_heads
     if not params.att_key_num_nodes:
@@ -104,6 +130,11 @@ def _augmentation_faults(params: Params) -> Iterable[str]:
         yield (
             "'raw_features': features are stored, or made of waveforms "
             f"(waveform_features = {params.waveform_features}): remove one"
+        )
+    if params.waveform_features and params.block_pool_mb:
+        yield (
+            "'block_pool_mb': stored features are read by blocks, recordings "
+            f"(waveform_features = {params.waveform_features}) are not: remove one"
         )
     kinds = ("clean", "reverb", "noise", "music", "babble")
     weights = {kind: getattr(params, f"augment_{kind}") for kind in kinds}

@@ -35,6 +35,8 @@ _SEMIHARD = ("loss_func", "semihard_triplet_loss")
 _ANGULAR = ("loss_func", "angular_triplet_loss")
 _GENERALIZED = ("loss_func", "generalized_angular_triplet_loss")
 _GE2E = ("loss_func", "ge2e_loss")
+_ADDED_MARGIN = (*_AM, *_ARC[1:])
+_SCHEDULE = "learning_rate_schedule"
 _END_TO_END = ("batch_type", "end2end")
 _LAST_LAYER = "its last layer: 0 affine, 1 with ReLU, 2 with BN and ReLU, 3 with tanh"
 
@@ -124,6 +126,15 @@ class Params(AugmentationKeys):
     arcsoftmax_lambda_base: float = key("lambda at step 0", used_if=_ARC, low=0)
     arcsoftmax_lambda_gamma: float = key("decay per step", used_if=_ARC, low=0)
     arcsoftmax_lambda_power: float = key("power of the decay", used_if=_ARC, low=0)
+    margin_start_step: int = key(
+        "steps without margin; then it grows evenly", 0, used_if=_ADDED_MARGIN, low=0
+    )
+    margin_full_step: int = key(
+        "the step from which it is whole; 0: from the first on",
+        0,
+        used_if=_ADDED_MARGIN,
+        low=0,
+    )
     aux_loss_func: tuple[str, ...] = key(
         "losses that are added", (), choices=("ring_loss", "mhe_loss")
     )
@@ -206,18 +217,53 @@ class Params(AugmentationKeys):
         "Nesterov's momentum", False, used_if=("optimizer", "momentum")
     )
     learning_rate: float | str = key(
-        "a rate, halved by the validation loss; or a file with one rate per epoch",
-        above=0,
+        "the (highest) rate; or a file with one rate per epoch", above=0
     )
-    min_learning_rate: float = key("training stops below it", 1e-5, low=0)
-    reduce_lr_epochs: int = key("epochs without a better loss before halving", 4, low=1)
+    learning_rate_schedule: str = key(
+        "halving: by the validation loss; cosine, exponential: down to "
+        "final_learning_rate at the end of num_epochs; cyclic: up from it and back",
+        "halving",
+        choices=("halving", "cosine", "exponential", "cyclic"),
+    )
+    final_learning_rate: float = key(
+        "the lowest rate", used_if=(_SCHEDULE, "cosine", "exponential", "cyclic"), low=0
+    )
+    cycle_steps: int = key(
+        "steps from one lowest rate to the next", used_if=(_SCHEDULE, "cyclic"), low=2
+    )
+    warmup_steps: int = key(
+        "steps in which the rate grows evenly from 0 to what it would be", 0, low=0
+    )
+    min_learning_rate: float = key(
+        "training stops below it", 1e-5, used_if=(_SCHEDULE, "halving"), low=0
+    )
+    reduce_lr_epochs: int = key(
+        "epochs without a better loss before halving",
+        4,
+        used_if=(_SCHEDULE, "halving"),
+        low=1,
+    )
     early_stop_epochs: int = key(
-        "epochs without a better loss before stopping", 10, low=1
+        "epochs without a better loss before stopping",
+        10,
+        used_if=(_SCHEDULE, "halving"),
+        low=1,
     )
     clip_gradient: bool = key("limit the gradient's global norm", False)
     clip_gradient_norm: float = key("that limit", 3.0, above=0)
+    accumulate_batches: int = key(
+        "batches whose gradients are averaged for one update of the weights", 1, low=1
+    )
     num_epochs: int = key("at most", low=1)
     num_steps_per_epoch: int = key("batches between two validations", low=1)
+    precision: str = key(
+        "what frames are computed in; weights, statistics and losses are float32",
+        "float32",
+        choices=("float32", "bfloat16", "float16"),
+    )
+    jit_compile: bool = key(
+        "compile the step by XLA, once for each length of segments", False
+    )
 
     # Batches
     raw_features: bool = key(
@@ -246,6 +292,13 @@ class Params(AugmentationKeys):
     max_segment_len: int = key("frames of the longest", low=1)
     num_parallel_datasets: int = key("reader processes; 0: none", 2, low=0)
     max_queue_size: int = key("batches read ahead", 10, low=1)
+    block_pool_mb: int = key(
+        "for slow disks: segments come from parts of the archives that are read one "
+        "after another, as many as fit into so much memory (MB, for all reader "
+        "processes together); 0: from everywhere. See docs/slow_disks.md",
+        0,
+        low=0,
+    )
     max_bad_segments: float = key(
         "the share of training segments that may be missing, cut short, NaN or of "
         "another dimension: they are replaced, told of and counted; 0: the first one "

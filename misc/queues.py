@@ -64,6 +64,7 @@ def training_queue(
         masks=augmentation.masks(params),
         sample_by=params.sample_by,
         max_bad_segments=params.max_bad_segments,
+        block_pool_mb=params.block_pool_mb,
         info=info,
         part=part,
     )

@@ -182,6 +182,10 @@ class RunDir:
             self.file(f"model-{step}.index")
         )
 
+    def has(self, step: int) -> bool:
+        """Whether a checkpoint's file is there, ours or the original's."""
+        return os.path.exists(self.model_file(step)) or self.is_original(step)
+
     def checkpoints(self) -> list[int]:
         """Steps of the models that are kept, oldest first; empty before the first."""
         try:
@@ -232,7 +236,7 @@ class RunDir:
 
     def _kept(self, step: int, steps: list[int]) -> int:
         """The step, if its file is there; a resumed original does not list them all."""
-        if not os.path.exists(self.model_file(step)) and not self.is_original(step):
+        if not self.has(step):
             listed = ", ".join(str(s) for s in steps)
             raise InputError(
                 f"{self.path}: neither model-{step}{SUFFIX} nor model-{step}.index is "
@@ -285,7 +289,10 @@ class RunDir:
 
 
 def halving_rates(
-    first: float, losses: list[float], patience: int, recorded: Sequence[float] = ()
+    first: float,
+    losses: Sequence[float],
+    patience: int,
+    recorded: Sequence[float | None] = (),
 ) -> list[float]:
     """Learning rates of the epochs so far and of the next, from the validation losses.
 
@@ -295,8 +302,8 @@ def halving_rates(
     """
 
     def at(epoch: int, rate: float) -> float:
-        differs = epoch < len(recorded) and abs(recorded[epoch] - rate) > 1e-8
-        return recorded[epoch] if differs else rate
+        known = recorded[epoch] if epoch < len(recorded) else None
+        return rate if known is None or abs(known - rate) <= 1e-8 else known
 
     rates, best, best_epoch = [at(0, first)], float("inf"), 0
     for epoch, loss in enumerate(losses):
@@ -308,28 +315,6 @@ def halving_rates(
             best_epoch += 2
         rates.append(at(epoch + 1, rate))
     return rates
-
-
-def reason_to_stop(
-    params: Params, losses: Sequence[float], rates: Sequence[float]
-) -> str | None:
-    """Why a training ends before `num_epochs`; None: it goes on.
-
-    Asked after each epoch, and before a run goes on: so it ends where it would have.
-
-    Args:
-        losses: the validation loss of each finished epoch, as `valid_loss` has it.
-        rates: the learning rate of each of them and of the next, if it is known.
-    """
-    if not losses or isinstance(params.learning_rate, str):
-        return None
-    following = rates[len(losses) :]
-    if following and following[0] < params.min_learning_rate - 1e-12:
-        return f"the learning rate fell below {params.min_learning_rate}"
-    best = losses.index(min(losses))
-    if len(losses) - 1 - best >= params.early_stop_epochs:
-        return f"no better validation loss since epoch {best}"
-    return None
 
 
 def versions() -> dict[str, str]:

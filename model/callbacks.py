@@ -16,7 +16,8 @@ from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from misc.metrics import compute_cos_pairwise_eer
 from misc.params import Params
-from misc.run_dir import RunDir, halving_rates, reason_to_stop
+from misc.run_dir import RunDir
+from misc.schedule import epoch_rates, reason_to_stop, start_rates
 from misc.training_log import TRAINING, VALIDATION, TrainingLog
 from misc.whole_files import write_whole
 from model.event_file import EventFile
@@ -124,12 +125,9 @@ def speaker_groups(
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """After each epoch: validates, writes files and a checkpoint, sets the next rate.
+    """After each epoch: validates, writes files and a checkpoint, may end the training.
 
     `valid/loss` and `valid/eer` go to TensorBoard and to `validation_log.csv`, too.
-
-    The rates follow from the files alone, so that a resumed run goes on as the unbroken
-    one would have.
 
     Args:
         run: the folder of the run.
@@ -157,10 +155,6 @@ class EpochEnd(keras.callbacks.Callback):
         self.config = params
         self.valid_queue = valid_queue
 
-    def on_epoch_begin(self, epoch, logs=None):
-        losses = [loss for loss, _ in self.run.valid_losses()[:epoch]]
-        self.model.optimizer.learning_rate = self._rates(epoch, losses)[epoch]
-
     def on_epoch_end(self, epoch, logs=None):
         started = time.monotonic()
         step = self.model.steps_done
@@ -172,8 +166,10 @@ class EpochEnd(keras.callbacks.Callback):
             raise InputError(f"{error}. {last}") from None
         history = [*self.run.valid_losses()[:epoch], (loss, eer)]
         losses = [value for value, _ in history]
-        rates = self._rates(epoch, losses)
-        self.run.write_progress(history, rates[: epoch + 2])
+        recorded = self.run.learning_rates()[: epoch + 1]
+        rates = epoch_rates(self.config, losses, recorded)
+        starts = start_rates(self.config, rates[: epoch + 2])
+        self.run.write_progress(history, starts)
         seconds = time.monotonic() - started
         figures = {"loss": loss, "eer": eer}
         rate = current_rate(self.model)
@@ -193,17 +189,6 @@ class EpochEnd(keras.callbacks.Callback):
         if reason := reason_to_stop(self.config, losses, rates):
             _logger.info("training ends: %s", reason)
             self.model.stop_training = True
-
-    def _rates(self, epoch: int, losses: list[float]) -> list[float]:
-        listed = self.config.learning_rate_list()
-        if listed is not None:
-            return listed
-        return halving_rates(
-            float(self.config.learning_rate),
-            losses,
-            self.config.reduce_lr_epochs,
-            self.run.learning_rates()[: epoch + 1],
-        )
 
 
 def save_checkpoint(model: keras.Model, run: RunDir, keep: int) -> None:

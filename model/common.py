@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from misc.params import Params
 from model.distributed import num_replicas
+from model.normalization import BatchNormalization
 
 BATCHNORM_EPSILON = 1e-3
 LEAKY_SLOPE = 0.2
@@ -19,6 +20,11 @@ def l2(scale: float) -> keras.regularizers.Regularizer | None:
     return keras.regularizers.L2(scale / 2) if scale else None
 
 
+def _precision(rank: int) -> str | None:
+    """Of a layer: float32 for utterances, which are few; the policy's for frames."""
+    return "float32" if rank == 2 else None
+
+
 def nonlinearity(kind: str, params: Params, rank: int, name: str) -> layers.Layer:
     """A ReLU of the configuration's `network_relu_type`, or a tanh.
 
@@ -28,24 +34,32 @@ def nonlinearity(kind: str, params: Params, rank: int, name: str) -> layers.Laye
         kind: `relu` or `tanh`.
         rank: of the tensor, 2 (utterances) or 3 (frames).
     """
+    dtype = _precision(rank)
     if kind == "tanh":
-        return layers.Activation("tanh", name=name)
+        return layers.Activation("tanh", name=name, dtype=dtype)
     if params.network_relu_type == "prelu":
         start = keras.initializers.Constant(PRELU_START)
         shared = [1] if rank == 3 else None
-        return layers.PReLU(alpha_initializer=start, shared_axes=shared, name=name)
+        return layers.PReLU(
+            alpha_initializer=start, shared_axes=shared, name=name, dtype=dtype
+        )
     if params.network_relu_type == "lrelu":
-        return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name)
-    return layers.ReLU(name=name)
+        return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name, dtype=dtype)
+    return layers.ReLU(name=name, dtype=dtype)
 
 
-def batch_normalization(params: Params, name: str) -> layers.Layer:
-    """Batch normalisation with the original's constants, over the devices' batches."""
-    return layers.BatchNormalization(
+def batch_normalization(params: Params, rank: int, name: str) -> layers.Layer:
+    """Batch normalisation with the original's constants, of a tensor of rank 2 or 3.
+
+    Over the whole batch, where devices share it.
+    """
+    kind = BatchNormalization if rank == 3 else layers.BatchNormalization
+    return kind(
         momentum=params.batchnorm_momentum,
         epsilon=BATCHNORM_EPSILON,
         synchronized=num_replicas() > 1,
         name=name,
+        dtype=_precision(rank),
     )
 
 
@@ -73,7 +87,12 @@ def affine_block(
     regularizer = l2(params.weight_l2_regularizer)
     if kernel_size is None:
         affine = f"{name}_dense"
-        x = layers.Dense(units, kernel_regularizer=regularizer, name=affine)(x)
+        x = layers.Dense(
+            units,
+            kernel_regularizer=regularizer,
+            name=affine,
+            dtype=_precision(len(x.shape)),
+        )(x)
     else:
         affine = f"{name}_conv"
         x = layers.Conv1D(
@@ -81,7 +100,7 @@ def affine_block(
         )(x)
     endpoints[affine] = x
     if use_bn:
-        x = batch_normalization(params, f"{name}_bn")(x)
+        x = batch_normalization(params, len(x.shape), f"{name}_bn")(x)
         endpoints[f"{name}_bn"] = x
     if then:
         x = nonlinearity(then, params, len(x.shape), f"{name}_{then}")(x)
@@ -115,10 +134,10 @@ def length(x):
 
 @keras.saving.register_keras_serializable("tf_kaldi_speaker")
 class L2Scaling(layers.Layer):
-    """Scales each row to a fixed length, as `unit_length` bounds it."""
+    """Scales each row to a fixed length, as `unit_length` bounds it. In float32."""
 
     def __init__(self, scale: float, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32"} | kwargs)
         self.scale = scale
 
     def call(self, x):

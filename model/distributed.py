@@ -74,8 +74,15 @@ class Sharing:
         """The rows of each batch that this process reads.
 
         Raises:
-            InputError: a batch cannot be split evenly.
+            InputError: a batch cannot be split evenly; a key that is not for several
+                devices.
         """
+        alone = {"accumulate_batches": 1, "jit_compile": False}
+        for key, value in alone.items():
+            if self.num_parts > 1 and getattr(params, key) != value:
+                raise InputError(f"'{key}': not with several devices")
+        if self.num_parts > 1 and params.precision == "float16":
+            raise InputError("'precision': with several devices float32 or bfloat16")
         size = params.num_speakers_per_batch * params.num_segments_per_speaker
         if size % self.num_parts:
             raise InputError(

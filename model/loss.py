@@ -8,7 +8,6 @@ class and a row in LOSSES of model/speaker_net.py (docs/adding.md).
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import keras
@@ -95,9 +94,9 @@ class MarginSoftmax(OutputLayer):
     """Softmax over cosines with a margin on the target's, annealed.
 
     With unit columns W_k and c = cos(x, W_y) the logits are x.W_k, and the target's is
-    (1 - a) x.W_y + a |x| phi(c), a = 1 / (1 + lambda),
+    (1 - a) x.W_y + a |x| phi(c, m), a = 1 / (1 + lambda),
     lambda = max(min, base (1 + gamma step)^-power). x itself keeps its length, unless
-    `feature_norm` has set it.
+    `feature_norm` has set it. The margin m of an additive one may grow with the step.
     """
 
     prefix: ClassVar[str]
@@ -112,10 +111,14 @@ class MarginSoftmax(OutputLayer):
         plain = ops.take_along_axis(logits, columns, axis=1)
         norm = length(x)
         cosine = ops.clip(plain / norm, -1.0, 1.0)
-        target = norm * PHI[self.params.loss_func](cosine, self._key("m"))
+        target = norm * PHI[self.params.loss_func](cosine, self.margin(step))
         change = self.strength(step) * (target - plain)
         hot = ops.one_hot(labels, self.num_speakers, dtype="float32")
         return cross_entropy(labels, logits + hot * change), logits
+
+    def margin(self, step):
+        """The margin m at a step."""
+        return self._key("m")
 
     def strength(self, step):
         """The share a of the margin at a step: from about 0 to 1 as lambda falls."""
@@ -128,7 +131,7 @@ class MarginSoftmax(OutputLayer):
 
     def margin_state(self, step: int) -> dict[str, float]:
         lam = 1.0 / float(self.strength(step)) - 1.0
-        return {"lambda": lam, "margin": float(self._key("m"))}
+        return {"lambda": lam, "margin": float(self.margin(step))}
 
     def _key(self, name: str) -> float:
         return getattr(self.params, f"{self.prefix}_{name}")
@@ -140,13 +143,27 @@ class AngularSoftmax(MarginSoftmax):
     prefix = "asoftmax"
 
 
-class AdditiveMarginSoftmax(MarginSoftmax):
+class GrowingMarginSoftmax(MarginSoftmax):
+    """With a margin that is 0 to `margin_start_step`, and whole at `margin_full_step`.
+
+    WeSpeaker's and others' schedules are of this kind. Beside it lambda may fall, too.
+    """
+
+    def margin(self, step):
+        start, full = self.params.margin_start_step, self.params.margin_full_step
+        if not full:
+            return self._key("m")
+        step = ops.cast(step, "float32")
+        return self._key("m") * ops.clip((step - start) / (full - start), 0, 1)
+
+
+class AdditiveMarginSoftmax(GrowingMarginSoftmax):
     """AM-softmax (Wang et al., Additive margin softmax, 2018, eq. 5)."""
 
     prefix = "amsoftmax"
 
 
-class AdditiveAngularMarginSoftmax(MarginSoftmax):
+class AdditiveAngularMarginSoftmax(GrowingMarginSoftmax):
     """AAM-softmax (Deng et al., ArcFace, CVPR 2019, eq. 3)."""
 
     prefix = "arcsoftmax"
@@ -167,17 +184,18 @@ def multiple_angle(cosine, m: int):
     return inner * (8.0 * square * (square - 1.0) + 1.0) + 2.0 * sign + inner - 3.0
 
 
-def additive_margin(cosine, m: float):
+def additive_margin(cosine, m):
     """cos theta - m."""
     return cosine - m
 
 
-def additive_angle(cosine, m: float):
+def additive_angle(cosine, m):
     """cos(theta + m) up to theta = pi - m; beyond, where that would rise, its
     continuation -cos(theta + m) - 2, which goes on falling."""
+    m = ops.cast(m, cosine.dtype)
     sine = ops.sqrt(ops.maximum(1.0 - ops.square(cosine), TINY))
-    moved = cosine * math.cos(m) - sine * math.sin(m)
-    return ops.where(cosine > math.cos(math.pi - m), moved, -2.0 - moved)
+    moved = cosine * ops.cos(m) - sine * ops.sin(m)
+    return ops.where(cosine > -ops.cos(m), moved, -2.0 - moved)
 
 
 PHI = {

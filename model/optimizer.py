@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -41,12 +43,25 @@ class Adam(ClipsAcrossDevices, keras.optimizers.Adam):
 
 
 def make_optimizer(params: Params) -> keras.optimizers.Optimizer:
-    """The optimizer of a configuration; its rate is set at each epoch."""
-    clip = (
-        {"global_clipnorm": params.clip_gradient_norm} if params.clip_gradient else {}
-    )
+    """The optimizer of a configuration; its rate is set at each step.
+
+    With float16 the loss is scaled up for the gradients, as far as they stay finite
+    (Micikevicius et al., Mixed precision training, ICLR 2018); a step whose gradients
+    do not is left out.
+    """
+    options: dict[str, Any] = {}
+    if params.clip_gradient:
+        options["global_clipnorm"] = params.clip_gradient_norm
+    if params.accumulate_batches > 1:
+        options["gradient_accumulation_steps"] = params.accumulate_batches
     if params.optimizer == "adam":
-        return Adam(epsilon=ADAM_EPSILON, **clip)
-    if params.optimizer == "momentum":
-        return Momentum(momentum=params.momentum, nesterov=params.use_nesterov, **clip)
-    return SGD(**clip)
+        optimizer = Adam(epsilon=ADAM_EPSILON, **options)
+    elif params.optimizer == "momentum":
+        optimizer = Momentum(
+            momentum=params.momentum, nesterov=params.use_nesterov, **options
+        )
+    else:
+        optimizer = SGD(**options)
+    if params.precision == "float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer

@@ -115,7 +115,7 @@ class SelfAttention(layers.Layer):
         )
 
     def call(self, inputs):
-        key, value = inputs
+        key, value = (ops.cast(x, self.compute_dtype) for x in inputs)
         if self.split_key:
             scores = ops.einsum("bthd,hd->bht", self._by_head(key), self.query)
         else:
@@ -178,7 +178,7 @@ def self_attention(endpoints: Endpoints, params: Params) -> keras.KerasTensor:
     x, endpoints["attention_weights"] = attention([key, value])
     endpoints["att_output_before_nonlinear"] = x
     if params.att_apply_nonlinear:
-        x = endpoints["att_post_bn"] = batch_normalization(params, "att_post_bn")(x)
+        x = endpoints["att_post_bn"] = batch_normalization(params, 2, "att_post_bn")(x)
         relu = nonlinearity("relu", params, 2, "att_post_relu")
         x = endpoints["att_post_relu"] = relu(x)
     return x
@@ -225,7 +225,7 @@ class GhostVlad(layers.Layer):
         )
 
     def call(self, inputs):
-        weights, value = inputs
+        weights, value = (ops.cast(x, self.compute_dtype) for x in inputs)
         # sum_t A (v - c) = A^T v - (sum_t A) c needs no (frames, clusters, channels).
         weighted = ops.einsum("btk,btd->bkd", weights, value)
         total = ops.expand_dims(ops.sum(weights, axis=1), -1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -65,6 +66,18 @@ def check_choices(params: Params) -> None:
             )
 
 
+@contextlib.contextmanager
+def _frames_in(precision: str) -> Iterator[None]:
+    """Layers made in here compute in so many bits, unless they say otherwise."""
+    before = keras.config.dtype_policy()
+    mixed = precision if precision == "float32" else f"mixed_{precision}"
+    keras.config.set_dtype_policy(mixed)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 @keras.saving.register_keras_serializable("tf_kaldi_speaker")
 class SpeakerNet(keras.Model):
     """A network that `fit` trains on (features, labels).
@@ -81,7 +94,7 @@ class SpeakerNet(keras.Model):
     Input shape: (batch, frames, feature_dim); at least `context` frames.
     Output shape: (batch, num_nodes_last_layer).
 
-    `global_step` counts the training steps; margins are annealed by it.
+    `global_step` counts the training steps, each one batch; margins are annealed by it.
 
     Raises:
         InputError: for a choice that is in no table, or an endpoint that is not there.
@@ -100,7 +113,8 @@ class SpeakerNet(keras.Model):
         self.feature_dim = feature_dim
         self.num_speakers = num_speakers
         features = keras.Input((None, feature_dim), name="features")
-        endpoints = NETWORKS[self.params.network_type](features, self.params)
+        with _frames_in(self.params.precision):
+            endpoints = NETWORKS[self.params.network_type](features, self.params)
         self.network = keras.Model(features, endpoints, name=self.params.network_type)
         self.context = self._context()
         head_type = LOSSES[self.params.loss_func]
@@ -160,6 +174,15 @@ class SpeakerNet(keras.Model):
                 f"no endpoint '{name}'; there are: {', '.join(self.endpoint_names)}"
             )
         return keras.Model(self.network.input, self.network.output[name], name=name)
+
+    def in_float32(self) -> SpeakerNet:
+        """This model, or one with its weights that computes all in float32."""
+        if self.params.precision == "float32":
+            return self
+        params = dataclasses.replace(self.params, precision="float32")
+        model = SpeakerNet(params, self.feature_dim, self.num_speakers)
+        model.set_weights(self.get_weights())
+        return model
 
     def call(self, features, training=False):
         return self.network(features, training=training)["output"]

@@ -120,6 +120,15 @@ def training_params(args: argparse.Namespace, model_dir: str) -> Params:
     return params
 
 
+def limit_threads(number: int) -> None:
+    """Limits NumPy's products to so many threads; before NumPy is imported.
+
+    Else each of the jobs beside one another has as many as there are cores.
+    """
+    for library in ("OPENBLAS", "OMP", "MKL"):
+        os.environ[f"{library}_NUM_THREADS"] = str(number)
+
+
 def import_keras_quietly() -> None:
     """Imports keras, keeping TensorFlow's start-up notes off stderr.
 

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.compressed_matrix import HEADER_SIZE, compress, decode_rows, parse_header
+from dataset.compressed_matrix import (
+    HEADER_SIZE,
+    compress,
+    decode_rows,
+    decode_segments,
+    parse_header,
+)
 from dataset.errors import InputError
 from dataset.kaldi_io import read_mat
 
@@ -136,3 +142,20 @@ def test_unknown_method():
 def test_infinity_saturates_in_fixed_ranges():
     data = compress(np.array([[-np.inf, 0.5, np.inf]], np.float32), 7)
     assert decode(data).tolist() == [[0, pytest.approx(0.5, abs=2e-3), 1]]
+
+
+@pytest.mark.parametrize("cols", [1, 30, 300])
+def test_segments_together_are_those_of_each(cols):
+    rng = np.random.default_rng(0)
+    segments, expected = [], []
+    for i in range(5):
+        matrix = rng.normal(i, 10.0 ** (i - 2), (20 + i, cols))
+        data = compress(matrix, 2)
+        body = np.frombuffer(data, np.uint8, offset=3 + HEADER_SIZE)
+        segments.append((parse_header(b"CM", data, 3), body, 2 * i))
+        expected.append(decode(data, 2 * i, 2 * i + 9))
+    out = np.empty((5, 9, cols), np.float32)
+    looked_at = []
+    decode_segments(segments, out, looked_at.append)
+    np.testing.assert_array_equal(out, expected)
+    assert set(looked_at) == set(range(5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import itertools
 import logging
@@ -17,7 +18,7 @@ import time
 import numpy as np
 import pytest
 
-from dataset import archive_check, worker_pool
+from dataset import archive_check, block_sampler, data_loader, worker_pool
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from dataset.features import select_voiced, sliding_cmvn
@@ -160,6 +161,29 @@ def test_stream_is_the_same_for_any_number_of_workers(
         assert same(list(queue), streams[1])
 
 
+def test_pool_of_blocks_is_the_same_for_any_number_of_workers(
+    data, caplog, monkeypatch
+):
+    find = functools.partial(block_sampler.find_blocks, block_bytes=2000)
+    monkeypatch.setattr(data_loader, "find_blocks", find)
+    monkeypatch.setattr(data_loader, "BLOCK_BYTES", 10**6 // 4)
+    drawn = RANDOM | {"num_speakers": 3}
+    options = {**data, **drawn, "block_pool_mb": 1}
+    with caplog.at_level(logging.INFO):
+        expected = take(KaldiDataRandomQueue(**options, num_parallel=0), 40)
+    assert "are drawn from 4 of" in caplog.text
+    with KaldiDataRandomQueue(**options, num_parallel=2) as queue:
+        assert same(take(queue, 40), expected)
+    with KaldiDataRandomQueue(**options, num_parallel=2, start_step=17) as queue:
+        assert same(take(queue, 3), expected[17:20])
+    info = load_speaker_info(**data)
+    everywhere = RandomSampler(info.num_frames, info.label, 8, **drawn)
+    assert any(
+        not np.array_equal(labels, everywhere.plan(step).labels)
+        for step, (_, labels) in enumerate(expected)
+    )
+
+
 def test_random_queue_resumes_at_any_step(data, streams):
     with KaldiDataRandomQueue(**data, num_parallel=2, start_step=17, **RANDOM) as queue:
         assert same(take(queue, 3), streams[0][17:20])
@@ -211,6 +235,23 @@ def test_batches_belong_to_the_caller(data, streams):
             features[:] = 0
             labels[:] = -1
         assert same(batches, streams[0][:12])
+
+
+def test_few_kept_batches_are_no_copies_and_their_slots_come_back(data, streams):
+    with KaldiDataRandomQueue(**data, num_parallel=2, max_qsize=1, **RANDOM) as queue:
+        pool = queue._source
+        ring = pool._ring.batch(0, (1, 1, 1)).base
+        kept = take(queue, 8)
+        shared = [np.shares_memory(features, ring) for features, _ in kept]
+        assert shared == [True] * worker_pool.NUM_LENT + [False] * 4
+        del kept[:3]
+        kept += take(queue, 8)
+        shared = [np.shares_memory(features, ring) for features, _ in kept[5:]]
+        assert shared == [True] * 3 + [False] * 5
+        del kept[1]  # one that was lent stays
+    del pool
+    gc.collect()
+    assert same(kept, [streams[0][3], *streams[0][5:16]])
 
 
 def test_many_small_batches_under_way_do_not_block(data):
@@ -459,7 +500,7 @@ def test_archive_cut_short_while_it_is_read_names_the_utterance(tmp_path):
 
 def test_unexpected_error_in_a_worker_has_its_traceback(data):
     with KaldiDataRandomQueue(**data, **RANDOM) as queue:
-        queue._source.submit(worker_pool.Task(11, [("no", "segment")], 20, 4))
+        queue._source.submit(worker_pool.Task(11, [("no", "segment", "")], 20, 4))
         with pytest.raises(RuntimeError, match="in a data worker:\nTraceback"):
             queue._source.take(11)
 

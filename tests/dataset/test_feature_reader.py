@@ -1,5 +1,6 @@
 """Segments by memory map: equal to a slice of the whole, whatever the format."""
 
+import mmap
 import os
 import pickle
 import struct
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset import feature_reader
+from dataset import feature_reader, stored_matrix
 from dataset.errors import InputError
 from dataset.feature_reader import FeatureReader
 from dataset.kaldi_io import open_or_fd, read_mat, write_mat
@@ -48,6 +49,83 @@ def test_segment_is_a_slice_of_the_whole(rxfilename):
         assert segment.dtype == np.float32 and segment.flags.c_contiguous
         assert segment.flags.writeable
         np.testing.assert_array_equal(segment, whole[start:stop])
+
+
+def ignore(number):
+    """Does nothing at a matrix."""
+
+
+def test_many_at_a_time_are_those_of_each(rxfilename, tmp_path):
+    write_mat(tmp_path / "speech", FEATS, compression_method=2)
+    names = [rxfilename] * 9 + [f"{tmp_path}/speech", f"{rxfilename}[3:39]"] * 4
+    reader, starts = FeatureReader(), list(range(17))
+    out = np.zeros((17, 20, 5), np.float32)
+    begun = []
+    reader.read_many(names, starts, out, begun.append)
+    expected = [reader.read(*item, 20) for item in zip(names, starts, strict=True)]
+    np.testing.assert_array_equal(out, expected)
+    assert set(begun) == set(range(17))
+    with pytest.raises(InputError, match="frames 17 to 37 of a matrix with 5"):
+        reader.read_many([names[0], f"{rxfilename}[0:4]"], [0, 17], out[:2], ignore)
+    for name in (rxfilename, f"{rxfilename}[0:39,1:3]"):
+        with pytest.raises(InputError, match="expected dimension 4, got"):
+            reader.read_many([name], [0], np.zeros((1, 20, 4), np.float32), ignore)
+
+
+def test_what_is_expected_is_read_all_the_same(rxfilename, tmp_path):
+    (tmp_path / "empty").touch()
+    (tmp_path / "short").write_bytes(Path(tmp_path / "x.ark").read_bytes()[:20])
+    reader = FeatureReader()
+    for name in ("missing", "empty", "short:6", "short:15", "x.ark:99999999", "-"):
+        reader.expect([(f"{tmp_path}/{name}", 0, 5)], ignore)
+    reader.expect([("exit 3 |", 0, 5), (f"{rxfilename}[8:1]", 0, 5)], ignore)
+    wanted = [(rxfilename, 30, 10), (f"{rxfilename}[3:39]", 0, 10), (rxfilename, 0, 99)]
+    reader.expect(wanted, ignore)
+    np.testing.assert_array_equal(
+        reader.read(rxfilename, 30, 10), read_mat(rxfilename).astype(np.float32)[30:]
+    )
+
+
+def test_nothing_is_expected_once_no_disk_is_read():
+    asked = []
+
+    def wanted():
+        asked.append(True)
+        yield from ()
+
+    reader = FeatureReader()
+    for _ in range(1000):  # for a while the process may read other things
+        asked.clear()
+        reader.expect(wanted(), ignore)
+        if not asked:
+            return
+    pytest.fail("it asks for ever")
+
+
+def test_bytes_that_are_fetched_are_those_that_are_read(tmp_path):
+    """With a matrix so long that columns are fetched one by one, and a short one."""
+    for rows in (40, 70_000):
+        for method in (None, 2, 3, 5):
+            path = tmp_path / "x"
+            write_mat(path, np.zeros((rows, 3), np.float32), compression_method=method)
+            data = bytearray(path.read_bytes())
+            with open(path, "rb") as stream:
+                archive = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            matrix = stored_matrix.parse(archive, 0)
+            expected = matrix.read(10, 20)
+            fetched = np.zeros(len(data), bool)
+            for position, size in matrix._extents(10, 20):
+                assert 0 <= position <= position + size <= len(data)
+                fetched[position : position + size] = True
+            assert fetched.sum() <= max(300, matrix.size * (rows < 1000))
+            # All other bytes could be anything.
+            noise = np.where(fetched, np.frombuffer(data, np.uint8), 77)
+            noise[: matrix.position] = data[: matrix.position]
+            other = mmap.mmap(-1, len(data))
+            other.write(noise.astype(np.uint8).tobytes())
+            np.testing.assert_array_equal(
+                matrix._replace(map=other).read(10, 20), expected
+            )
 
 
 def test_ranges(rxfilename):

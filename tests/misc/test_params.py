@@ -52,6 +52,15 @@ CENTERS = {
     "between_loss_weight": 0.1,
     "num_segments_per_speaker": 1,  # there are centres to compare with
 }
+COSINE = {"learning_rate_schedule": "cosine", "final_learning_rate": 0}
+AM = {
+    "loss_func": "additive_margin_softmax",
+    "amsoftmax_m": 0.2,
+    "amsoftmax_lambda_min": 0,
+    "amsoftmax_lambda_base": 0,
+    "amsoftmax_lambda_gamma": 0,
+    "amsoftmax_lambda_power": 0,
+}
 VLAD = {
     "pooling_type": "ghost_vlad",
     "vlad_num_centers": 4,
@@ -81,7 +90,8 @@ def test_written_json_reads_back_equal(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [ATTENTION, SEMIHARD, MHE, ANGULAR, ANGULAR_AM, GE2E, CENTERS, VLAD]
+    "changes",
+    [ATTENTION, SEMIHARD, MHE, ANGULAR, ANGULAR_AM, GE2E, CENTERS, VLAD, COSINE, AM],
 )
 def test_lists_and_defaults_of_a_choice_read_back(tmp_path, changes):
     params = load(tmp_path, **changes)
@@ -192,6 +202,18 @@ def test_comments_are_allowed(tmp_path):
         ({"spk_loss_type": "softmax"}, "'spk_loss_type' belongs to multitask training"),
         ({"aux_feature_dim": {"a": 1}}, "'aux_feature_dim' belongs to multi-input"),
         ({"phone_dim": "512"}, "'phone_dim': expected int, got \"512\""),
+        (COSINE | {"final_learning_rate": None}, "'final_learning_rate' is missing"),
+        (COSINE | {"final_learning_rate": 0.02}, "is above 'learning_rate' = 0.01"),
+        (COSINE | {"learning_rate": "rates"}, "expected a number as 'learning_rate'"),
+        (COSINE | {"learning_rate_schedule": "exponential"}, "never comes to 0"),
+        (COSINE | {"learning_rate_schedule": "cyclic"}, "'cycle_steps' is missing"),
+        (COSINE | {"cycle_steps": 4}, "'cycle_steps' has no use"),
+        (COSINE | {"early_stop_epochs": 4}, "'early_stop_epochs' has no use"),
+        ({"final_learning_rate": 0}, "'final_learning_rate' has no use with"),
+        ({"margin_full_step": 9}, "'margin_full_step' has no use with loss_func"),
+        (AM | {"margin_start_step": 9}, "'margin_full_step' = 0: expected more than"),
+        ({"accumulate_batches": 2}, "'num_steps_per_epoch' = 5: expected a multiple"),
+        ({"precision": "half"}, "one of float32, bfloat16, float16, got 'half'"),
         ({"weight_l2_regularizer": float("nan")}, "expected a finite number, got nan"),
         ({"learning_rate": float("inf")}, "expected a finite number, got inf"),
     ],

@@ -1,7 +1,6 @@
 """The run folder: the original's files, and nothing half-written."""
 
 import contextlib
-import dataclasses
 import os
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ import toy
 
 from dataset.errors import InputError
 from misc.params import Params
-from misc.run_dir import RunDir, halving_rates, reason_to_stop
+from misc.run_dir import RunDir, halving_rates
 from misc.whole_files import write_text
 
 RATES = '"learning_rate": "conf/rates"'
@@ -179,25 +178,6 @@ def test_no_lock_is_left_where_no_run_was_begun(tmp_path):
     with RunDir(str(tmp_path / "new")).locked():
         pass
     assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "losses, rates, reason",
-    [
-        ([3, 2, 1], [1, 1, 1, 1], None),
-        ([], [], None),
-        ([3, 2], [], None),
-        ([1, 2], [1, 1, 1], None),
-        ([1, 2, 3], [1, 1, 1, 1], "no better validation loss since epoch 0"),
-        ([3, 2, 1], [1, 1, 1, 1e-9], "the learning rate fell below 1e-05"),
-        ([3, 2], [1, 1, 1, 1e-9], None),
-    ],
-)
-def test_when_a_training_ends(run, losses, rates, reason):
-    params = dataclasses.replace(run.params(), early_stop_epochs=2)
-    assert reason_to_stop(params, losses, rates) == reason
-    planned = dataclasses.replace(params, learning_rate="rates")
-    assert reason_to_stop(planned, losses, rates) is None
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Fine-tuning: what is loaded, what starts anew, what stays, what is refused."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,31 @@ def finetune(data, tmp_path, *, name="fine", **changes):
         *lists(data, "other"), str(data / "model")
     )
     return RunDir(str(tmp_path / name))
+
+
+def test_large_margin_fine_tuning_as_shipped(data, tmp_path):
+    """The file's keys, but for the size of everything."""
+    path = ROOT / "nnet_conf/voxceleb/tdnn_arcsoftmax_m0.50_large_margin_finetune.json"
+    shipped = json.loads(path.read_text())
+    own = ("loss", "arcsoftmax", "learning", "final", "clip", "feature", "last_layer")
+    keys = {k: v for k, v in shipped.items() if k.startswith(own)}
+    assert keys["arcsoftmax_m"] == 0.5 and not shipped.get("noload_var_list")
+    for name in ("model", "fine"):
+        changes = keys | {"arcsoftmax_m": 0.25} if name == "model" else keys
+        if name == "fine":
+            changes = changes | {"min_segment_len": 40, "max_segment_len": 40}
+        config = toy.write_config(tmp_path / f"{name}.json", **changes)
+        trainer = Trainer(Params.from_json(str(config)), str(tmp_path / name))
+        if name == "model":
+            trainer.train(*lists(data, "train"))
+        else:
+            trainer.finetune(*lists(data, "train"), str(tmp_path / "model"))
+    run = RunDir(str(tmp_path / "fine"))
+    assert run.checkpoints() == [0, 5, 10]
+    np.testing.assert_allclose(run.learning_rates(), [1e-4, 5e-5, 2.5e-5], rtol=1e-3)
+    before, start = weights(RunDir(str(tmp_path / "model")), "-1"), weights(run, "0")
+    for name, value in before.items():
+        np.testing.assert_array_equal(value, start[name])
 
 
 def weights(run, checkpoint="last"):

@@ -189,6 +189,21 @@ def test_a_margin_of_nothing_is_plain_and_validation_has_none(tmp_path):
         assert float(head.loss(x, y, 10**6, training=True)[0]) > expected
 
 
+@pytest.mark.parametrize("prefix", ["amsoftmax", "arcsoftmax"])
+def test_a_growing_margin(tmp_path, prefix):
+    """At each step that of a head whose margin is always as large."""
+    x, y = BATCHES["ordinary"], np.array(LABELS["four speakers"])
+    growing = {"margin_start_step": 10, "margin_full_step": 20}
+    head = make_head(make_params(tmp_path, **margin_keys(prefix, 0.4), **growing), 4, 6)
+    for step, m in ((0, 0), (10, 0), (11, 0.04), (15, 0.2), (20, 0.4), (99, 0.4)):
+        assert float(head.margin(step)) == pytest.approx(m)
+        fixed = make_head(make_params(tmp_path, **margin_keys(prefix, m)), 4, 6)
+        fixed.kernel.assign(head.kernel)
+        variable = keras.Variable(step, dtype="int32")
+        losses = [float(h.loss(x, y, variable, True)[0]) for h in (head, fixed)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
 def test_ge2e_by_the_paper(tmp_path):
     """Wan et al. 2018, eqs. 1, 5-7, 8-9, in loops."""
     x, y = BATCHES["ordinary"], np.array(LABELS["four speakers"])

@@ -65,6 +65,54 @@ def test_updates(tmp_path, keys, expected):
     np.testing.assert_allclose(weight, expected(start), atol=1e-5)
 
 
+def test_batches_are_accumulated_to_the_update_of_their_mean(tmp_path):
+    """Clipped as a whole; the weights stay in between."""
+    keys = {"optimizer": "momentum", "momentum": 0.9, "clip_gradient": True}
+    keys |= {"clip_gradient_norm": 0.5, "num_steps_per_epoch": 12}
+
+    def updated(gradients, **more):
+        path = toy.write_config(tmp_path / "c.json", **keys | more)
+        optimizer = make_optimizer(Params.from_json(str(path)))
+        optimizer.learning_rate = 0.1
+        weight, course = keras.Variable(np.ones(3), dtype="float32"), []
+        for gradient in gradients.astype(np.float32):
+            optimizer.apply([keras.ops.convert_to_tensor(gradient)], [weight])
+            course.append(np.asarray(weight))
+        return np.array(course)
+
+    means = GRADIENTS.reshape(4, 3, 3).mean(axis=1)
+    course = updated(GRADIENTS, accumulate_batches=3)
+    np.testing.assert_allclose(course[2::3], updated(means), rtol=1e-6)
+    np.testing.assert_array_equal(course[2:11:3], course[3::3])
+    np.testing.assert_array_equal(course[:2], 1)
+
+
+def apply(optimizer, gradient, weight):
+    """An update as `fit` makes it: under JAX without a state."""
+    if keras.backend.backend() != "jax":
+        optimizer.apply([gradient], [weight])
+        return
+    values = [v.value for v in optimizer.variables]
+    (new,), values = optimizer.stateless_apply(values, [gradient], [weight.value])
+    for variable, value in zip(optimizer.variables, values, strict=True):
+        variable.assign(value)
+    weight.assign(new)
+
+
+def test_float16_leaves_out_a_step_that_overflows(tmp_path):
+    path = toy.write_config(tmp_path / "c.json", optimizer="sgd", precision="float16")
+    optimizer = make_optimizer(Params.from_json(str(path)))
+    optimizer.learning_rate = 1.0
+    weight = keras.Variable(np.ones(2))
+    optimizer.build([weight])
+    for gradient, expected in ((np.inf, 1), (0.5, 0.5), (np.nan, 0.5), (0.25, 0.25)):
+        scale = float(optimizer.scale_loss(1.0))
+        assert scale > 1000
+        scaled = keras.ops.convert_to_tensor(np.float32([gradient * scale, 0]))
+        apply(optimizer, scaled, weight)
+        np.testing.assert_allclose(weight, [expected, 1])
+
+
 def test_momentum_is_made_anew_from_its_configuration():
     config = Momentum(momentum=0.5, nesterov=True).get_config()
     again = Momentum.from_config(config)

@@ -18,7 +18,7 @@ from misc.params import Params
 from misc.queues import validation_queue
 from misc.run_dir import RunDir
 from model.callbacks import validate
-from model.embedder import UtteranceEmbedder, chunk_bounds
+from model.keras_network import KerasNetwork
 from model.trainer import Trainer, load_model
 
 ROOT = Path(__file__).parents[2]
@@ -137,39 +137,17 @@ def test_scalars_for_tensorboard(data, tmp_path):
     np.testing.assert_allclose(eers, [eer for _, eer in history], atol=1e-6)
 
 
-def test_chunks_cover_the_utterance():
-    assert chunk_bounds(100, 100) == [(0, 100)]
-    assert chunk_bounds(101, 100) == [(0, 100), (50, 101)]
-    assert chunk_bounds(250, 100) == [(0, 100), (50, 150), (100, 200), (150, 250)]
-
-
-def test_embeddings(data, tmp_path):
+def test_embeddings_of_keras(data, tmp_path):
+    """One length together, others apart."""
     model_dir = train(data, tmp_path)
-    x = np.random.default_rng(2).normal(size=(70, 5)).astype(np.float32)
-    plain = UtteranceEmbedder(str(model_dir))
-    whole = plain(x)
-    assert whole.dtype == np.float32 and whole.shape == (512,)
-    network = load_model(RunDir(str(model_dir))).node("tdnn6_dense")
-    np.testing.assert_allclose(whole, network(x[None])[0], rtol=1e-4, atol=1e-5)
-    chunked = UtteranceEmbedder(str(model_dir), chunk_size=40)(x)
-    parts = [plain(x[a:b]) for a, b in [(0, 40), (20, 60), (40, 70)]]
-    expected = np.average(parts, axis=0, weights=[40, 40, 30])
-    np.testing.assert_allclose(chunked, expected, rtol=1e-4, atol=1e-5)
-    unit = UtteranceEmbedder(str(model_dir), normalize=True)(x)
-    np.testing.assert_allclose(np.linalg.norm(unit), 1, rtol=1e-5)
-    for bad, words in [
-        (np.zeros((70, 4)), "4-dimensional features; the model takes 5"),
-        (np.zeros((14, 5)), "14 frames; the network needs 15"),
-        (np.full((70, 5), np.nan), "not finite"),
-    ]:
-        with pytest.raises(InputError, match=words):
-            plain(bad)
-    frames = UtteranceEmbedder(str(model_dir), node="tdnn4_relu", chunk_size=40)
-    assert frames.kind == "matrix" and plain.kind == "vector"
-    expected = load_model(RunDir(str(model_dir))).node("tdnn4_relu")(x[None])[0]
-    np.testing.assert_allclose(frames(x), expected, rtol=1e-4, atol=1e-5)
-    with pytest.raises(InputError, match="nothing to normalise"):
-        UtteranceEmbedder(str(model_dir), node="tdnn4_relu", normalize=True)
+    rng = np.random.default_rng(2)
+    utterances = [rng.normal(size=(n, 5)).astype(np.float32) for n in (40, 30, 40)]
+    for node, kind in (("", "vector"), ("tdnn4_relu", "matrix")):
+        network = KerasNetwork(str(model_dir), node)
+        assert (network.kind, network.dim, network.context) == (kind, 5, 15)
+        keras_node = load_model(RunDir(str(model_dir))).node(node or "tdnn6_dense")
+        for ours, x in zip(network(utterances), utterances, strict=True):
+            np.testing.assert_allclose(ours, keras_node(x[None])[0], 1e-4, 1e-5)
 
 
 def test_programs(data, tmp_path):
