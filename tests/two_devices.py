@@ -25,7 +25,8 @@ from misc.params import Params  # noqa: E402
 from misc.run_dir import RunDir  # noqa: E402
 from model import common  # noqa: E402
 from model.distributed import Sharing  # noqa: E402
-from model.trainer import Feed, Trainer, compiled_model  # noqa: E402
+from model.feed import Feed  # noqa: E402
+from model.trainer import Trainer, compiled_model  # noqa: E402
 
 MARGIN = {
     "loss_func": "additive_margin_softmax",

@@ -1,5 +1,6 @@
 """Several devices do what one does. Devices are two parts of the CPU here."""
 
+import dataclasses
 import json
 import os
 import socket
@@ -83,6 +84,10 @@ def test_what_cannot_be_had_is_refused(tmp_path, monkeypatch):
     three = Sharing(("CPU:0", "CPU:1", "CPU:2"))
     with pytest.raises(InputError, match="= 8: expected a multiple of 3, the number"):
         Trainer(params, str(tmp_path / "run"), three)
+    for key, value in (("accumulate_batches", 5), ("precision", "float16")):
+        other = dataclasses.replace(params, **{key: value})
+        with pytest.raises(InputError, match=f"'{key}'"):
+            Sharing(("CPU:0", "CPU:1")).rows(other)
     for number in (0, 4):
         words = f"--num-gpus {number}: TensorFlow finds 0 GPUs here"
         with pytest.raises(InputError, match=words):
