@@ -52,12 +52,23 @@ class BadSegments:
         self.num_read += len(labels)
         if not faults:
             return
-        if not self._max_share:
-            raise InputError(faults[0].error)
-        self.num_bad += len(faults)
-        self._warn(faults)
-        self._check(len(faults) == len(labels), faults[-1])
+        if self._max_share:
+            self.num_bad += len(faults)
+            self._warn(faults)
+            self._check(len(faults) == len(labels), faults[-1])
+        self.mend(features, labels, faults)
+
+    def mend(
+        self, features: np.ndarray, labels: np.ndarray, faults: list[Fault]
+    ) -> None:
+        """As `replace`, of a batch that has been counted before.
+
+        Raises:
+            InputError: none may be bad, or all are.
+        """
         usable = np.setdiff1d(np.arange(len(labels)), [fault.row for fault in faults])
+        if faults and not (self._max_share and len(usable)):
+            raise InputError(faults[0].error)
         for row, _, _ in faults:
             alike = usable[labels[usable] == labels[row]]
             among = alike if len(alike) else usable

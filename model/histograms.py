@@ -13,8 +13,8 @@ def add_histograms(
 ) -> None:
     """Adds `weights/<name>` and `gradients/<name>` of everything that is trained.
 
-    The gradients are those that the batch after `step` has; the batch is read, and its
-    loss computed, once more. Under JAX there are none.
+    The gradients are those of the batch of `step`, after its update; the batch is read,
+    and its loss computed, once more. Under JAX there are none.
     """
     for weight in model.trainable_variables:
         values = keras.ops.convert_to_numpy(weight)
@@ -28,7 +28,7 @@ def _gradients(model: keras.Model, queue: KaldiDataRandomQueue, step: int):
     """The gradient by each weight; the model is left as it was."""
     import tensorflow as tf
 
-    features, labels = queue.read(step)
+    features, labels = queue.read(step - 1)
     changed = [*model.non_trainable_variables, *model.metrics_variables]
     before = [keras.ops.convert_to_numpy(variable) for variable in changed]
     with tf.GradientTape() as tape:

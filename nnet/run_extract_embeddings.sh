@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Extracts embeddings: sliding CMVN, voiced frames, network; then speaker means.
+# Called run_extract_embeddings_no_vad.sh it takes all frames, and needs no vad.scp.
 set -euo pipefail
 
 nj=32
@@ -12,6 +13,7 @@ normalize=false
 checkpoint=-1
 env=
 node=
+resume=false
 
 [ -f ./path.sh ] && . ./path.sh
 . utils/parse_options.sh
@@ -25,17 +27,25 @@ if [ $# -ne 3 ]; then
   echo "  --cmd <run.pl|queue.pl ...>  # how the jobs are run" >&2
   echo "  --min-chunk-size <frames>    # shorter utterances are skipped" >&2
   echo "  --chunk-size <frames>        # longer ones are averaged over chunks" >&2
+  echo "  --stage <0|1|2|3>            # 0 network, 1 one list, 2 speakers, 3 length 1" >&2
   echo "  --normalize <true|false>     # embeddings of length 1" >&2
   echo "  --checkpoint <last|-1|step>  # -1: best validation loss" >&2
   echo "  --env <name>                 # no effect: the original's virtual environment" >&2
   echo "  --node <endpoint>            # default: the configuration's embedding_node" >&2
+  echo "  --resume <true|false>        # keep what an interrupted try has written" >&2
   exit 100
 fi
 nnetdir=$1
 data=$2
 dir=$3
 
-for file in "$nnetdir/nnet/checkpoint" "$data/feats.scp" "$data/vad.scp"; do
+needed=("$nnetdir/nnet/checkpoint" "$data/feats.scp" "$data/spk2utt")
+vad=true
+case $0 in
+  *_no_vad.sh) vad=false ;;
+  *) needed+=("$data/vad.scp") ;;
+esac
+for file in "${needed[@]}"; do
   [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
 done
 
@@ -47,8 +57,6 @@ if [ "$nj" -gt "$utts" ]; then
   nj=$utts
 fi
 mkdir -p "$dir/log"
-utils/split_data.sh "$data" "$nj"
-sdata=$data/split$nj/JOB
 gpu=-1
 if [ "$use_gpu" = true ]; then
   gpu=0
@@ -63,13 +71,34 @@ if [ "$normalize" = true ]; then
 fi
 
 if [ "$stage" -le 0 ]; then
-  rm -f "$dir"/xvector.*.ark "$dir"/xvector.*.scp
+  if [ -f "$nnetdir/nnet/feature_dim" ]; then
+    dim=$(feat-to-dim "scp:$data/feats.scp" -)
+    expected=$(cat "$nnetdir/nnet/feature_dim")
+    if [ "$dim" -ne "$expected" ]; then
+      echo "$0: $data has $dim-dimensional features, the model takes $expected" >&2
+      exit 1
+    fi
+  fi
+  if [ "$resume" = true ]; then
+    options+=(--resume)
+  else
+    rm -f "$dir"/xvector.*.ark "$dir"/xvector.*.ark.part* "$dir"/xvector.*.scp
+  fi
+  if [ "$use_gpu" != true ]; then
+    # Once, before many jobs would want to.
+    $cmd "$dir/log/make_light.log" \
+      python3 nnet/make_light.py --checkpoint="$checkpoint" "$nnetdir"
+  fi
+  utils/split_data.sh "$data" "$nj"
+  sdata=$data/split$nj/JOB
   feats="ark:apply-cmvn-sliding --norm-vars=false --center=true --cmn-window=300"
   feats="$feats scp:$sdata/feats.scp ark:- |"
-  feats="$feats select-voiced-frames ark:- scp,s,cs:$sdata/vad.scp ark:- |"
+  if [ "$vad" = true ]; then
+    feats="$feats select-voiced-frames ark:- scp,s,cs:$sdata/vad.scp ark:- |"
+  fi
   $cmd JOB=1:"$nj" "$dir/log/extract.JOB.log" \
     python3 nnet/extract.py "${options[@]}" "$nnetdir" "$feats" \
-    "ark:| copy-vector ark:- ark,scp:$dir/xvector.JOB.ark,$dir/xvector.JOB.scp"
+    "ark,scp:$dir/xvector.JOB.ark,$dir/xvector.JOB.scp"
 fi
 
 if [ "$stage" -le 1 ]; then

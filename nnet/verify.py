@@ -37,7 +37,9 @@ from misc.backend.calibration import (
     read_calibration,
 )
 from misc.backend.verifier import EmbeddingOptions, read_back_end
+from misc.embedder import Embedder
 from nnet import program
+from nnet.networks import open_network
 
 KEY = "verify"
 """Of every recording: the dither, and so the score, must not depend on its name."""
@@ -157,18 +159,8 @@ def recording_features(
 def _embedder(
     model_dir: str, options: EmbeddingOptions
 ) -> Callable[[np.ndarray], np.ndarray]:
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    program.import_keras_quietly()
-    program.use_threads(1)
-    from model.embedder import UtteranceEmbedder
-
-    embed = UtteranceEmbedder(
-        model_dir,
-        options.node,
-        options.checkpoint,
-        options.chunk_size,
-        options.normalize,
-    )
+    network = open_network(model_dir, options.node, options.checkpoint)
+    embed = Embedder(network, options.chunk_size, options.normalize)
     if embed.kind != "vector":
         raise InputError(f"node '{options.node}' has a row a frame: no embedding")
     return embed

@@ -9,6 +9,7 @@ import pytest
 import toy
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from dataset.data_loader import KaldiDataRandomQueue
 from dataset.errors import InputError
 from misc.run_dir import RunDir
 from misc.training_log import read_log
@@ -192,8 +193,6 @@ def test_a_rate_that_is_too_high_is_told_from_bad_data(data, tmp_path):
 
 
 def test_what_is_listed_is_what_was_in_the_batch(data):
-    from dataset.data_loader import KaldiDataRandomQueue
-
     folder = str(data / "train")
     with KaldiDataRandomQueue(
         folder, f"{folder}/spklist", num_speakers=4, min_len=20, max_len=30, seed=3
@@ -207,6 +206,24 @@ def test_what_is_listed_is_what_was_in_the_batch(data):
             assert task.shape == features.shape
             speakers = [int(segment.utterance[1]) for segment in task.segments]
             assert speakers == labels.tolist()
+
+
+def test_a_batch_with_replaced_segments_is_read_again_as_it_was(tmp_path):
+    folder = str(toy.write_data_dir(tmp_path / "train"))
+    toy.scale_utterance(tmp_path / "train", "s2-u1", np.nan)
+    with KaldiDataRandomQueue(
+        folder,
+        f"{folder}/spklist",
+        num_speakers=6,
+        min_len=20,
+        max_len=30,
+        max_bad_segments=0.5,
+    ) as queue:
+        for step in range(12):
+            features, labels = queue.fetch()
+            for one, other in zip(queue.read(step), (features, labels), strict=True):
+                np.testing.assert_array_equal(one, other)
+        assert queue.bad.num_bad
 
 
 def test_a_bad_validation_utterance_is_named(data, tmp_path):

@@ -6,10 +6,10 @@ import pytest
 import toy
 from gradients import value_and_gradients
 from loss_cases import margin_keys
+from model.embedder import UtteranceEmbedder
 
 from misc.params import Params
 from misc.run_dir import RunDir
-from model.embedder import UtteranceEmbedder
 from model.speaker_net import SpeakerNet
 from model.trainer import Trainer, load_model
 

@@ -12,7 +12,7 @@ import toy
 from dataset.errors import InputError
 from misc.params import Params
 from misc.run_dir import RunDir
-from model.embedder import UtteranceEmbedder
+from model.keras_network import KerasNetwork
 from model.optimizer import Momentum
 from model.speaker_net import SpeakerNet
 from model.trainer import Trainer, load_model
@@ -165,11 +165,12 @@ def test_the_names_of_the_original():
 
 def test_extraction(tmp_path):
     folder = write_folder(tmp_path / "run", KEYS, original_values(KEYS, tmp_path))
-    embed = UtteranceEmbedder(str(folder), node="tdnn6_dense")
+    network = KerasNetwork(str(folder), node="tdnn6_dense")
     x = np.random.default_rng(1).normal(size=(40, 5)).astype(np.float32)
-    assert np.isfinite(embed(x)).all()
-    best = UtteranceEmbedder(str(folder), checkpoint="-1")  # epoch 1, step 10
-    np.testing.assert_array_equal(best(x), embed(x))
+    [embedding] = network([x])
+    assert np.isfinite(embedding).all()
+    best = KerasNetwork(str(folder), checkpoint="-1")  # epoch 1, step 10
+    np.testing.assert_array_equal(best([x])[0], embedding)
 
 
 def test_without_slots_or_small_files(tmp_path):
@@ -186,7 +187,7 @@ def test_a_cluster_table_is_no_embedding(tmp_path):
     keys = KEYS | VLAD
     folder = write_folder(tmp_path / "run", keys, original_values(keys, tmp_path))
     with pytest.raises(InputError, match="'vlad_centers' does not depend on the in"):
-        UtteranceEmbedder(str(folder), node="vlad_centers")
+        KerasNetwork(str(folder), node="vlad_centers")
 
 
 def test_training_goes_on_from_it(tmp_path):

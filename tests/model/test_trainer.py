@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import keras
@@ -16,8 +15,10 @@ from toy_sounds import augmented_config, write_recordings
 from dataset.errors import InputError
 from dataset.kaldi_table import SequentialReader
 from misc.params import Params
+from misc.queues import validation_queue
 from misc.run_dir import RunDir
-from model.embedder import UtteranceEmbedder, chunk_bounds
+from model.callbacks import validate
+from model.keras_network import KerasNetwork
 from model.trainer import Trainer, load_model
 
 ROOT = Path(__file__).parents[2]
@@ -68,25 +69,33 @@ def test_a_continued_run_equals_the_unbroken_one(data, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_killed_it_goes_on_as_if_nothing_had_been(data, tmp_path):
-    config = toy.write_config(tmp_path / "c.json", num_epochs=6)
-    lists = [str(data / part / file) for part, file in _LISTS]
-    whole, model_dir = tmp_path / "whole", tmp_path / "killed"
-    _run("train.py", "--config", config, *lists, whole)
-    begun = subprocess.Popen(
-        _command("train.py", "--config", config, *lists, model_dir)
-    )
-    checkpoint = model_dir / "nnet/checkpoint"
-    deadline = time.monotonic() + 300
-    while not checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    begun.kill()
-    begun.wait()
-    assert RunDir(str(model_dir)).checkpoints()[-1] < 30, "too late to kill"
-    done = _run("train.py", "--cont", *lists, model_dir)
-    assert done.returncode == 0, done.stderr
-    for a, b in zip(weights(whole), weights(model_dir), strict=True):
-        np.testing.assert_array_equal(a, b)
+def test_the_best_checkpoint_is_the_model_that_was_validated(data, tmp_path):
+    """Also after a run has gone on, with one file kept; choosing changes nothing."""
+    changes = {"keep_checkpoint_max": 1, "save_checkpoints_steps": 2}
+    train(data, tmp_path, num_epochs=2, **changes)
+    model_dir = train(data, tmp_path, num_epochs=4, cont=True, **changes)
+    run = RunDir(str(model_dir))
+    files = {path: path.read_bytes() for path in (model_dir / "nnet").iterdir()}
+    best = load_model(run, "-1")
+    params = run.params()
+    lists = str(data / "valid"), str(data / "train/spklist")
+    with validation_queue(params, *lists) as queue:
+        loss, eer = validate(best, queue, params)
+    assert (round(loss, 6), round(eer, 6)) == min(run.valid_losses())
+    assert run.choose_checkpoint() == 20
+    assert files == {path: path.read_bytes() for path in files}
+
+
+def test_a_run_that_has_ended_says_so(data, tmp_path, caplog):
+    """It does not train on, as it would not have if it had not been asked to go on."""
+    ends = {"num_epochs": 9, "early_stop_epochs": 1, "optimizer": "sgd"}
+    caplog.set_level("INFO")
+    model_dir = train(data, tmp_path, learning_rate=1e-4, **ends)
+    losses = RunDir(str(model_dir)).valid_losses()
+    assert 1 < len(losses) < 9 and "training ends: no better" in caplog.text
+    train(data, tmp_path, cont=True, learning_rate=1e-4, **ends)
+    assert "this training has ended: no better validation loss" in caplog.text
+    assert RunDir(str(model_dir)).valid_losses() == losses
 
 
 def test_training_learns(data, tmp_path):
@@ -128,39 +137,17 @@ def test_scalars_for_tensorboard(data, tmp_path):
     np.testing.assert_allclose(eers, [eer for _, eer in history], atol=1e-6)
 
 
-def test_chunks_cover_the_utterance():
-    assert chunk_bounds(100, 100) == [(0, 100)]
-    assert chunk_bounds(101, 100) == [(0, 100), (50, 101)]
-    assert chunk_bounds(250, 100) == [(0, 100), (50, 150), (100, 200), (150, 250)]
-
-
-def test_embeddings(data, tmp_path):
+def test_embeddings_of_keras(data, tmp_path):
+    """One length together, others apart."""
     model_dir = train(data, tmp_path)
-    x = np.random.default_rng(2).normal(size=(70, 5)).astype(np.float32)
-    plain = UtteranceEmbedder(str(model_dir))
-    whole = plain(x)
-    assert whole.dtype == np.float32 and whole.shape == (512,)
-    network = load_model(RunDir(str(model_dir))).node("tdnn6_dense")
-    np.testing.assert_allclose(whole, network(x[None])[0], rtol=1e-4, atol=1e-5)
-    chunked = UtteranceEmbedder(str(model_dir), chunk_size=40)(x)
-    parts = [plain(x[a:b]) for a, b in [(0, 40), (20, 60), (40, 70)]]
-    expected = np.average(parts, axis=0, weights=[40, 40, 30])
-    np.testing.assert_allclose(chunked, expected, rtol=1e-4, atol=1e-5)
-    unit = UtteranceEmbedder(str(model_dir), normalize=True)(x)
-    np.testing.assert_allclose(np.linalg.norm(unit), 1, rtol=1e-5)
-    for bad, words in [
-        (np.zeros((70, 4)), "4-dimensional features; the model takes 5"),
-        (np.zeros((14, 5)), "14 frames; the network needs 15"),
-        (np.full((70, 5), np.nan), "not finite"),
-    ]:
-        with pytest.raises(InputError, match=words):
-            plain(bad)
-    frames = UtteranceEmbedder(str(model_dir), node="tdnn4_relu", chunk_size=40)
-    assert frames.kind == "matrix" and plain.kind == "vector"
-    expected = load_model(RunDir(str(model_dir))).node("tdnn4_relu")(x[None])[0]
-    np.testing.assert_allclose(frames(x), expected, rtol=1e-4, atol=1e-5)
-    with pytest.raises(InputError, match="nothing to normalise"):
-        UtteranceEmbedder(str(model_dir), node="tdnn4_relu", normalize=True)
+    rng = np.random.default_rng(2)
+    utterances = [rng.normal(size=(n, 5)).astype(np.float32) for n in (40, 30, 40)]
+    for node, kind in (("", "vector"), ("tdnn4_relu", "matrix")):
+        network = KerasNetwork(str(model_dir), node)
+        assert (network.kind, network.dim, network.context) == (kind, 5, 15)
+        keras_node = load_model(RunDir(str(model_dir))).node(node or "tdnn6_dense")
+        for ours, x in zip(network(utterances), utterances, strict=True):
+            np.testing.assert_allclose(ours, keras_node(x[None])[0], 1e-4, 1e-5)
 
 
 def test_programs(data, tmp_path):

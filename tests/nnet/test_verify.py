@@ -27,9 +27,10 @@ from misc.backend.calibration import (
 from misc.backend.lda import fit_lda
 from misc.backend.plda import diagonalise, em_steps, plda_stats
 from misc.backend.plda_file import write_plda
+from misc.embedder import Embedder
 from misc.params import Params
-from model.embedder import UtteranceEmbedder
 from model.trainer import Trainer
+from nnet.networks import open_network
 from nnet.verify import recording_features
 
 ROOT = Path(__file__).parents[2]
@@ -157,7 +158,7 @@ def test_the_embedding_is_the_recipes(home, environment, make):
     make(*FRONT_END, *BACK_END)
     recipe_score(home, environment)
     front_end = read_front_end(str(home / "net/verifier"))
-    embed = UtteranceEmbedder(str(home / "net"))
+    embed = Embedder(open_network(str(home / "net")))
     for key, expected in read_vec_flt_ark(home / "xvector.ark"):
         frames = front_end.voiced_frames("any", read_wave(home / f"{key}.wav"))
         np.testing.assert_allclose(embed(frames), expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,1 @@
+run_extract_embeddings.sh
