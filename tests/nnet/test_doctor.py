@@ -60,7 +60,7 @@ def test_a_good_directory_with_its_network(home):
     assert "15 frames at least, 6 speakers" in output
     for name in ("read by 1 workers", "read in the training process", "needed by"):
         assert float(row(output, name)[-3]) > 0
-    assert row(output, "ring of 10 + 1 batches")[1] == "MB"
+    assert row(output, "ring of 15 batches")[1] == "MB"
     assert "Expected share of the time spent waiting for data:" in output
 
 
