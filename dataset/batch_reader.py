@@ -40,6 +40,10 @@ class BatchReader:
             WaveformReader(options.waveforms) if options.waveforms else None
         )
 
+    def check_whole(self) -> None:
+        """As of FeatureReader."""
+        self._stored.check_whole()
+
     def read(self, task: Task, batch: np.ndarray, progress: np.ndarray) -> list[Fault]:
         """Reads the segments of a batch; rows that cannot be used are left as they are.
 
@@ -67,7 +71,9 @@ class BatchReader:
         """Reads a segment, unless that has been done, and applies masks."""
         seed, waveforms, masks = self._options
         segment = task.segments[row]
-        rng = _generator(seed, task.step, row) if waveforms or masks else None
+        rng = None
+        if waveforms or masks:
+            rng = _generator(seed, task.step, task.first_row + row)
         if self._waveforms and rng:
             out[:] = self._waveforms.read(segment, task.length, rng)
         elif not is_read:

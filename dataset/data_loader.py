@@ -21,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 
 from dataset.archive_check import check_archives
-from dataset.bad_segments import BadSegments, replace_rows
+from dataset.bad_segments import BadSegments
 from dataset.batch_reader import STORED_FEATURES, ReadingOptions
 from dataset.block_sampler import BLOCK_BYTES, BlockSampler, find_blocks
 from dataset.errors import InputError
@@ -62,6 +62,7 @@ class _SegmentQueue:
         num_parallel: int,
         max_qsize: int,
         first_step: int = 0,
+        part: slice = slice(None),
         max_bad: float = 0.0,
         reading: ReadingOptions = STORED_FEATURES,
     ) -> None:
@@ -83,6 +84,7 @@ class _SegmentQueue:
         self.step = first_step
         self._info, self._sampler, self._reading = info, sampler, reading
         self._blocks = sampler if isinstance(sampler, BlockSampler) else None
+        self._part = part
         self._num_parallel, self._max_qsize = num_parallel, max_qsize
         self._source: LocalReader | WorkerPool | None = None
         self._labels: deque[np.ndarray] = deque()  # of the batches under way
@@ -118,6 +120,13 @@ class _SegmentQueue:
             self._forget()
         self.bad.report()
 
+    def go_to(self, step: int) -> None:
+        """The next batch that fetch() gives is this one."""
+        if self.step != step:
+            self.stop()
+            self.step = step
+            self.start()
+
     def fetch(self) -> Batch:
         """The next batch: float32 [segments, frames, dim] and int32 labels [segments].
 
@@ -139,14 +148,18 @@ class _SegmentQueue:
 
     def describe(self, step: int) -> Task:
         """What the batch number `step`, from 0, is made of."""
-        return self._task(step, self._sampler.plan(step))
+        return self._task(step, self._plan(step))
 
     def read(self, step: int) -> Batch:
-        """A batch that fetch() has given, read again, whatever is under way."""
-        reader, plan = LocalReader(self._reading), self._sampler.plan(step)
+        """The batch number `step`, read here and now, whatever is under way.
+
+        Raises:
+            InputError: a segment cannot be used, and may not be bad.
+        """
+        reader, plan = LocalReader(self._reading), self._plan(step)
         reader.submit(self._task(step, plan))
         features, faults = reader.take(step)
-        replace_rows(features, plan.labels, faults)
+        self.bad.mend(features, plan.labels, faults)
         return features, plan.labels
 
     def _fetch(self) -> Batch:
@@ -194,13 +207,23 @@ class _SegmentQueue:
             step = self.step + len(self._labels)
             if self._at_end(step):
                 return
-            plan = self._sampler.plan(step)
+            plan = self._plan(step)
             self._labels.append(plan.labels)
             parts = self._blocks.take_blocks(step) if self._blocks else ()
             source.submit(self._task(step, plan)._replace(parts=parts))
 
+    def _plan(self, step: int) -> Segments:
+        """The rows of a batch that this process wants."""
+        plan = self._sampler.plan(step)
+        return plan._replace(
+            utterances=plan.utterances[self._part],
+            starts=plan.starts[self._part],
+            labels=plan.labels[self._part],
+        )
+
     def _task(self, step: int, plan: Segments) -> Task:
-        return Task(step, self._name(plan), plan.length, self.dim)
+        first_row = self._part.start or 0
+        return Task(step, self._name(plan), plan.length, self.dim, first_row)
 
     def _name(self, plan: Segments) -> list[Segment]:
         rows, starts = plan.utterances.tolist(), plan.starts.tolist()
@@ -267,6 +290,7 @@ class KaldiDataRandomQueue(_SegmentQueue):
             (dataset.block_sampler), as many as fit into so much memory, 10^6 bytes;
             0: from everywhere.
         info: the tables of the directory, if they have been read already.
+        part: the rows of each batch that are wanted, where hosts share it.
 
     Attributes:
         num_speakers_left_out: speakers without an utterance of min_len frames.
@@ -295,6 +319,7 @@ class KaldiDataRandomQueue(_SegmentQueue):
         masks: Masks | None = None,
         block_pool_mb: int = 0,
         info: SpeakerInfo | None = None,
+        part: slice = slice(None),
     ) -> None:
         speeds = waveforms.speeds if waveforms else ()
         info = info or load_speaker_info(
@@ -318,6 +343,7 @@ class KaldiDataRandomQueue(_SegmentQueue):
             num_parallel,
             max_qsize,
             start_step,
+            part,
             max_bad_segments,
             ReadingOptions(seed, waveforms, masks),
         )

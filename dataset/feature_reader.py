@@ -105,6 +105,18 @@ class FeatureReader:
         except InputError as error:
             raise InputError(f"{rxfilename}: {error}") from None
 
+    def check_whole(self) -> None:
+        """Looks whether all files that are open are as long as they were.
+
+        To read beyond the end of one that is not would kill the process (SIGBUS).
+
+        Raises:
+            InputError: one is shorter.
+        """
+        for path, archive in self._maps.items():
+            if archive.size() < len(archive):
+                raise InputError(f"{path}: it was cut short while it was being read")
+
     def read_many(
         self,
         rxfilenames: Sequence[str],

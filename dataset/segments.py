@@ -37,6 +37,7 @@ class Segment(NamedTuple):
 class Task(NamedTuple):
     """A batch to be read: the number of the batch, and frames of one length and dim.
 
+    Of a batch that hosts share, `first_row` is the row that the first segment has.
     `parts` of archives (path, start and size in bytes) are for later batches: these
     will draw from them, and the system is to fetch them meanwhile.
     """
@@ -45,6 +46,7 @@ class Task(NamedTuple):
     segments: list[Segment]
     length: int
     dim: int
+    first_row: int = 0
     parts: Sequence[tuple[str, int, int]] = ()
 
     @property

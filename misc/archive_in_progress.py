@@ -18,7 +18,7 @@ from dataset.kaldi_io import read_entries
 from dataset.kaldi_kinds import KINDS
 from dataset.kaldi_specifier import parse_wspecifier
 from dataset.kaldi_stream import is_pipe
-from misc.run_dir import write_text
+from misc.whole_files import write_text
 
 _log = logging.getLogger("archive")
 

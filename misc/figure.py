@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataset.errors import InputError
-from misc.run_dir import write_whole
+from misc.whole_files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -36,8 +36,13 @@ def training_queue(
     spklist: str,
     step: int = 0,
     info: SpeakerInfo | None = None,
+    part: slice = slice(None),
 ) -> KaldiDataRandomQueue:
-    """Training batches from `step` on; `info`: the tables, if they are read already.
+    """Training batches from `step` on.
+
+    Args:
+        info: the tables of the directory, if they are read already.
+        part: the rows of each batch that are wanted, where hosts share it.
 
     Raises:
         InputError: the data cannot be used, or not with these options.
@@ -61,6 +66,7 @@ def training_queue(
         max_bad_segments=params.max_bad_segments,
         block_pool_mb=params.block_pool_mb,
         info=info,
+        part=part,
     )
 
 

@@ -22,7 +22,7 @@ from misc.evaluation import (
 )
 from misc.operating_points import OperatingPoint
 from misc.plot import plot_det, plot_score_histogram
-from misc.run_dir import write_text
+from misc.whole_files import write_text
 
 _STYLE = """
 :root { --ink: #1b1f24; --soft: #59636e; --line: #d5dae0; --paper: #fff;

@@ -15,77 +15,112 @@ A folder of the original has `model-N.index` and `model-N.data-*` in place of
 `model-N.keras`, and is taken wherever one of ours is; these files are never written or
 deleted here.
 
-Every file is written under a temporary name, synced and renamed: after a crash each is
-the old one or the new one.
+Every file but TensorBoard's is whole (misc/whole_files.py), and so is the folder: it
+appears with its configuration in it. An older run moves to `.backup/nnet`, where one is
+kept; `.lock` keeps a second training out.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
+import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 
 from dataset.errors import InputError
 from misc.params import Params
+from misc.whole_files import remove_temporaries, sync, temporary_name, write_text
 
 SUFFIX = ".keras"
 RATES = "learning_rate_list"
 
 
-def write_whole(path: str, write: Callable[[str], object]) -> None:
-    """Makes a file by `write(temporary name)`, then gives it its final name.
-
-    Raises:
-        OSError: naming the file.
-    """
-    root, suffix = os.path.splitext(path)
-    temporary = f"{root}.tmp{os.getpid()}{suffix}"
-    try:
-        write(temporary)
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), path) from None
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-
-
-def write_text(path: str, text: str) -> None:
-    """Writes a small text file whole."""
-
-    def write(name: str) -> None:
-        with open(name, "w", encoding="utf-8") as stream:
-            stream.write(text)
-
-    write_whole(path, write)
-
-
 class RunDir:
     """Paths and small files of one run; `path` is `nnetdir/nnet`."""
 
-    def __init__(self, model_dir: str) -> None:
+    def __init__(self, model_dir: str, name: str = "nnet") -> None:
         self.model_dir = model_dir
-        self.path = os.path.join(model_dir, "nnet")
+        self.path = os.path.join(model_dir, name)
 
     def file(self, name: str) -> str:
         """The path of a file of this run."""
         return os.path.join(self.path, name)
 
-    def create(self, params: Params, feature_dim: int, num_speakers: int) -> None:
-        """Makes the folder for a new run; an older one moves to `.backup`."""
-        if os.path.isdir(self.path):
-            backup = os.path.join(os.path.dirname(self.path), ".backup")
-            shutil.rmtree(os.path.join(backup, "nnet"), ignore_errors=True)
-            os.makedirs(backup, exist_ok=True)
-            os.replace(self.path, os.path.join(backup, "nnet"))
-        os.makedirs(self.path)
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """The folder is this process's alone; what dead ones left is taken away.
+
+        The lock ends with the process, however that ends. Where the file system has
+        no locks, none is taken. If no run comes of it, nothing is left.
+
+        Raises:
+            InputError: another process is training in this folder.
+        """
+        os.makedirs(self.model_dir, exist_ok=True)
+        path = os.path.join(self.model_dir, ".lock")
+        with open(path, "a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno == errno.EWOULDBLOCK:
+                    raise InputError(
+                        f"{self.model_dir}: another process is training in this folder"
+                    ) from None
+            self._tidy()
+            try:
+                yield
+            finally:
+                if not os.path.exists(self.path):
+                    os.remove(path)
+                    with contextlib.suppress(OSError):  # it may have held other things
+                        os.rmdir(self.model_dir)
+
+    def _tidy(self) -> None:
+        """Removes what is half-written, and models that have left the list."""
+        remove_temporaries(self.model_dir)
+        if not os.path.isdir(self.path):
+            return
+        remove_temporaries(self.path)
+        steps = self.checkpoints()
+        for step in self._models():
+            if steps and step < steps[-1] and step not in steps:
+                os.remove(self.model_file(step))
+
+    def create(
+        self,
+        params: Params,
+        feature_dim: int,
+        num_speakers: int,
+        first: Callable[[RunDir], object] | None = None,
+    ) -> None:
+        """Makes the folder for a new run, whole.
+
+        An older run moves to `.backup/nnet` if it has a model. So the backup is
+        always a run with one, and is deleted only when another takes its place.
+
+        Args:
+            first: puts more files into the folder, which has another name by then.
+        """
+        draft = RunDir(self.model_dir, os.path.basename(temporary_name(self.path)))
+        try:
+            os.makedirs(draft.path)
+            draft._write_facts(params, feature_dim, num_speakers)
+            if first:
+                first(draft)
+            self._make_way()
+            os.replace(draft.path, self.path)
+            sync(self.model_dir)
+        finally:
+            shutil.rmtree(draft.path, ignore_errors=True)
+
+    def _write_facts(self, params: Params, feature_dim: int, num_speakers: int) -> None:
         write_text(self.file("feature_dim"), f"{feature_dim}\n")
         write_text(self.file("num_speakers"), f"{num_speakers}\n")
         write_text(self.file("versions.json"), json.dumps(versions(), indent=2) + "\n")
@@ -94,6 +129,19 @@ class RunDir:
             write_text(self.file(RATES), "".join(f"{rate!r}\n" for rate in rates))
             params = dataclasses.replace(params, learning_rate=RATES)
         write_text(self.file("config.json"), params.to_json())
+
+    def _make_way(self) -> None:
+        if not os.path.isdir(self.path):
+            return
+        if not any(name.startswith("model-") for name in os.listdir(self.path)):
+            shutil.rmtree(self.path)
+            return
+        backup = os.path.join(self.model_dir, ".backup")
+        os.makedirs(backup, exist_ok=True)
+        # Until it is moved, the run that replaces the backup is where it was.
+        shutil.rmtree(os.path.join(backup, "nnet"), ignore_errors=True)
+        os.replace(self.path, os.path.join(backup, "nnet"))
+        sync(backup)
 
     def params(self) -> Params:
         """The configuration that the run was started with.
@@ -121,6 +169,12 @@ class RunDir:
     def model_file(self, step: int) -> str:
         """The path of the model after `step` optimizer steps."""
         return self.file(f"model-{step}{SUFFIX}")
+
+    def _models(self) -> list[int]:
+        """Steps of our model files that are in the folder, listed or not."""
+        pattern = re.compile(rf"model-(\d+){re.escape(SUFFIX)}")
+        matches = map(pattern.fullmatch, os.listdir(self.path))
+        return [int(match[1]) for match in matches if match]
 
     def is_original(self, step: int) -> bool:
         """Whether a checkpoint is in the original's files, TensorFlow 1's."""
@@ -232,35 +286,6 @@ class RunDir:
         write_text(self.file("valid_loss"), "".join(lines))
         lines = [f"{i} {rate:.8f}\n" for i, rate in enumerate(rates)]
         write_text(self.file("learning_rate"), "".join(lines))
-
-
-def halving_rates(
-    first: float,
-    losses: Sequence[float],
-    patience: int,
-    recorded: Sequence[float | None] = (),
-) -> list[float]:
-    """Learning rates of the epochs so far and of the next, from the validation losses.
-
-    The original's rule: after `patience` epochs without a better loss the rate is
-    halved, and the count goes on two epochs later. Rates that are recorded, with eight
-    decimals, win where they differ: the original may have come to them otherwise.
-    """
-
-    def at(epoch: int, rate: float) -> float:
-        known = recorded[epoch] if epoch < len(recorded) else None
-        return rate if known is None or abs(known - rate) <= 1e-8 else known
-
-    rates, best, best_epoch = [at(0, first)], float("inf"), 0
-    for epoch, loss in enumerate(losses):
-        rate = rates[-1]
-        if loss < best:
-            best, best_epoch = loss, epoch
-        elif epoch - best_epoch >= patience:
-            rate /= 2
-            best_epoch += 2
-        rates.append(at(epoch + 1, rate))
-    return rates
 
 
 def versions() -> dict[str, str]:

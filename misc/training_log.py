@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dataset.errors import InputError
-from misc.run_dir import write_text
+from misc.whole_files import write_text
 
 
 class Table(NamedTuple):

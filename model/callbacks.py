@@ -16,9 +16,10 @@ from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from misc.metrics import compute_cos_pairwise_eer
 from misc.params import Params
-from misc.run_dir import RunDir, write_whole
-from misc.schedule import ends_by_validation, epoch_rates, start_rates
+from misc.run_dir import RunDir
+from misc.schedule import epoch_rates, reason_to_stop, start_rates
 from misc.training_log import TRAINING, VALIDATION, TrainingLog
+from misc.whole_files import write_whole
 from model.event_file import EventFile
 from model.histograms import add_histograms
 from model.not_finite import NotFinite
@@ -43,7 +44,8 @@ def validate(
     outputs, labels = [], []
     limit = range(params.valid_max_iterations)
     for _, (features, label) in zip(limit, batches, strict=False):
-        outputs.append(np.asarray(model.predict_on_batch(features)))
+        # Devices that share the training each compute all of it.
+        outputs.append(np.asarray(model.predict_on_batch(features))[: len(label)])
         labels.append(label)
     batches.stop()
     embeddings, targets = np.concatenate(outputs), np.concatenate(labels)
@@ -56,7 +58,7 @@ def validate(
     ]
     loss = float(np.mean(losses))
     if not math.isfinite(loss):
-        steps = int(model.global_step)
+        steps = model.steps_done
         raise InputError(
             f"the validation loss is {loss} after {steps} steps: "
             f"{_not_finite(batches, embeddings)}"
@@ -155,7 +157,7 @@ class EpochEnd(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         started = time.monotonic()
-        step = int(self.model.global_step)
+        step = self.model.steps_done
         self.not_finite.check_weights(self.model, step)
         try:
             loss, eer = validate(self.model, self.valid_queue, self.config)
@@ -170,7 +172,7 @@ class EpochEnd(keras.callbacks.Callback):
         self.run.write_progress(history, starts)
         seconds = time.monotonic() - started
         figures = {"loss": loss, "eer": eer}
-        rate = float(self.model.optimizer.learning_rate)
+        rate = current_rate(self.model)
         which = {"epoch": epoch, "step": step, "learning_rate": rate}
         self.log.append(which | figures | {"seconds": seconds})
         save_checkpoint(self.model, self.run, self.config.keep_checkpoint_max)
@@ -183,24 +185,22 @@ class EpochEnd(keras.callbacks.Callback):
             100 * eer,
             seconds,
         )
-        best_epoch = losses.index(min(losses))
-        if not ends_by_validation(self.config):
-            return
-        if rates[-1] < self.config.min_learning_rate - 1e-12:
-            self._stop(f"the learning rate fell below {self.config.min_learning_rate}")
-        elif epoch - best_epoch >= self.config.early_stop_epochs:
-            self._stop(f"no better validation loss since epoch {best_epoch}")
-
-    def _stop(self, why: str) -> None:
-        _logger.info("training ends: %s", why)
-        self.model.stop_training = True
+        losses = [value for value, _ in self.run.valid_losses()]  # as they are kept
+        if reason := reason_to_stop(self.config, losses, rates):
+            _logger.info("training ends: %s", reason)
+            self.model.stop_training = True
 
 
 def save_checkpoint(model: keras.Model, run: RunDir, keep: int) -> None:
     """Saves weights, optimizer and step as the run's newest checkpoint."""
-    step = int(model.global_step)
+    step = model.steps_done
     write_whole(run.model_file(step), model.save)
     run.add_checkpoint(step, keep)
+
+
+def current_rate(model: keras.Model) -> float:
+    """The learning rate as a number."""
+    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
 class StepEnd(keras.callbacks.Callback):
@@ -290,7 +290,7 @@ class StepEnd(keras.callbacks.Callback):
         figures = {
             "loss": float(logs["raw_loss"]),
             "total_loss": float(logs["loss"]),
-            "learning_rate": float(self.model.optimizer.learning_rate),
+            "learning_rate": current_rate(self.model),
             "segments_per_second": steps * self._batch_size() / seconds,
             "data_wait": min(waited / seconds, 1.0),
         }

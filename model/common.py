@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 
 from misc.params import Params
+from model.distributed import num_replicas
 from model.normalization import BatchNormalization
 
 BATCHNORM_EPSILON = 1e-3
@@ -48,11 +49,15 @@ def nonlinearity(kind: str, params: Params, rank: int, name: str) -> layers.Laye
 
 
 def batch_normalization(params: Params, rank: int, name: str) -> layers.Layer:
-    """Batch normalisation with the original's constants, of a tensor of rank 2 or 3."""
+    """Batch normalisation with the original's constants, over the devices' batches.
+
+    Of a tensor of rank 2 or 3.
+    """
     kind = BatchNormalization if rank == 3 else layers.BatchNormalization
     return kind(
         momentum=params.batchnorm_momentum,
         epsilon=BATCHNORM_EPSILON,
+        synchronized=num_replicas() > 1,
         name=name,
         dtype=_precision(rank),
     )

@@ -30,7 +30,7 @@ class LearningRate(keras.callbacks.Callback):
         recorded = self.run.learning_rates()[: epoch + 1]
         self.epoch_rate = epoch_rates(self.config, losses, recorded)[epoch]
         self.rate = None
-        self.step = int(self.model.global_step)
+        self.step = self.model.steps_done
 
     def on_train_batch_begin(self, batch, logs=None):
         rate = step_rate(self.config, self.step, self.epoch_rate)

@@ -28,6 +28,9 @@ class Head(layers.Layer):
     compares_utterances: ClassVar[bool] = False
     """The loss needs several utterances of a speaker in a batch, and has no logits."""
 
+    needs_whole_batch: ClassVar[bool] = False
+    """The loss is no mean over the utterances of a batch, nor over parts of it."""
+
     def __init__(self, num_speakers: int, params: Params, **kwargs):
         super().__init__(dtype="float32", **kwargs)
         self.num_speakers = num_speakers
@@ -205,6 +208,8 @@ PHI = {
 class RingLoss(layers.Layer):
     """ring_loss_lambda * mean (|x| - r)^2, r learnt (Zheng et al., CVPR 2018)."""
 
+    needs_whole_batch = False
+
     def __init__(self, params: Params):
         super().__init__(dtype="float32", name="softmax_ringloss")
         self.params = params
@@ -227,6 +232,8 @@ class HypersphericalEnergy(layers.Layer):
     Liu et al., Learning towards minimum hyperspherical energy, NeurIPS 2018. k = y is
     among them, as in the original.
     """
+
+    needs_whole_batch = True
 
     def __init__(self, params: Params):
         super().__init__(dtype="float32", name="mhe")

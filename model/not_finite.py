@@ -10,7 +10,8 @@ import numpy as np
 
 from dataset.data_loader import KaldiDataRandomQueue
 from dataset.errors import InputError
-from misc.run_dir import RunDir, write_text
+from misc.run_dir import RunDir
+from misc.whole_files import write_text
 
 LISTING = "not_finite.txt"
 _MOST_STEPS = 200  # that are read again

@@ -8,12 +8,13 @@ import keras
 from keras import ops
 
 from misc.params import Params
+from model.distributed import ClipsAcrossDevices
 
 ADAM_EPSILON = 1e-8
 
 
 @keras.saving.register_keras_serializable("tf_kaldi_speaker")
-class Momentum(keras.optimizers.SGD):
+class Momentum(ClipsAcrossDevices, keras.optimizers.SGD):
     """SGD with momentum m on the gradients: a = m a + g, w = w - rate a.
 
     Nesterov's: w = w - rate (g + m a). TensorFlow 1 and PyTorch have it so. Keras' own
@@ -31,6 +32,16 @@ class Momentum(keras.optimizers.SGD):
         self.assign_sub(variable, rate * step)
 
 
+@keras.saving.register_keras_serializable("tf_kaldi_speaker")
+class SGD(ClipsAcrossDevices, keras.optimizers.SGD):
+    """Plain SGD."""
+
+
+@keras.saving.register_keras_serializable("tf_kaldi_speaker")
+class Adam(ClipsAcrossDevices, keras.optimizers.Adam):
+    """Kingma and Ba, ICLR 2015."""
+
+
 def make_optimizer(params: Params) -> keras.optimizers.Optimizer:
     """The optimizer of a configuration; its rate is set at each step.
 
@@ -44,13 +55,13 @@ def make_optimizer(params: Params) -> keras.optimizers.Optimizer:
     if params.accumulate_batches > 1:
         options["gradient_accumulation_steps"] = params.accumulate_batches
     if params.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(epsilon=ADAM_EPSILON, **options)
+        optimizer = Adam(epsilon=ADAM_EPSILON, **options)
     elif params.optimizer == "momentum":
         optimizer = Momentum(
             momentum=params.momentum, nesterov=params.use_nesterov, **options
         )
     else:
-        optimizer = keras.optimizers.SGD(**options)
+        optimizer = SGD(**options)
     if params.precision == "float16":
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer

@@ -27,6 +27,7 @@ class SemihardTriplet(Head):
     """
 
     compares_utterances = True
+    needs_whole_batch = True
 
     def loss(self, embeddings, labels, step, training):
         distance = self._distances(ops.cast(embeddings, "float32"))
@@ -69,6 +70,7 @@ class AngularTriplet(Head):
     """
 
     compares_utterances = True
+    needs_whole_batch = True
 
     def loss(self, embeddings, labels, step, training):
         x = unit_length(ops.cast(embeddings, "float32"))
@@ -110,6 +112,8 @@ class GeneralizedAngularTriplet(OutputLayer):
     Raises:
         InputError: `triplet_topn` is not below the number of speakers.
     """
+
+    needs_whole_batch = True
 
     def build(self, input_shape):
         if self.params.triplet_topn >= self.num_speakers:
@@ -174,6 +178,7 @@ class GeneralizedEndToEnd(Head):
     """
 
     compares_utterances = True
+    needs_whole_batch = True
 
     def build(self, input_shape):
         for name in ("w", "b"):

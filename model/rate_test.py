@@ -9,9 +9,11 @@ import os
 import keras
 
 from misc.rate_test import NUM_RATES, Tried, advice, diverges, table, tried_rate
-from misc.run_dir import RunDir, write_text
+from misc.run_dir import RunDir
 from misc.training_plot import plot_rate_test
-from model.trainer import Feed, Trainer, load_model
+from misc.whole_files import write_text
+from model.feed import Feed
+from model.trainer import Trainer, load_model
 from model.variable_names import copy_weights
 
 _logger = logging.getLogger("train")

@@ -12,6 +12,7 @@ from keras import ops
 
 from dataset.errors import InputError
 from misc.params import Params
+from model.distributed import num_replicas, whole_batch
 from model.loss import (
     AUXILIARY_LOSSES,
     AdditiveAngularMarginSoftmax,
@@ -193,6 +194,8 @@ class SpeakerNet(keras.Model):
 
         `raw_loss`, as the original logs it, has the auxiliaries but not the rest.
         """
+        if training and self.needs_whole_batch:
+            y_pred, y = whole_batch([y_pred, y])
         loss, logits = self.head.loss(y_pred, y, self.global_step, training)
         if training:
             for auxiliary in self.auxiliaries:
@@ -201,7 +204,20 @@ class SpeakerNet(keras.Model):
         self.raw_loss.update_state(loss)
         if self.accuracy is not None:
             self.accuracy.update_state(y, logits)
-        return ops.sum([loss, *self.losses]) if training and self.losses else loss
+        if training and self.losses:
+            loss = ops.sum([loss, *self.losses])
+        return loss / num_replicas()  # Keras adds up what the devices have
+
+    @property
+    def needs_whole_batch(self) -> bool:
+        """The loss is no mean over utterances that devices could take apart."""
+        parts = (self.head, *self.auxiliaries)
+        return any(part.needs_whole_batch for part in parts)
+
+    @property
+    def steps_done(self) -> int:
+        """`global_step` as a number."""
+        return int(ops.convert_to_numpy(self.global_step))
 
     def get_config(self):
         return super().get_config() | {

@@ -12,8 +12,8 @@ import numpy as np
 
 from dataset.data_loader import KaldiDataRandomQueue
 from dataset.errors import InputError
+from model.feed import Feed
 from model.speaker_net import SpeakerNet
-from model.trainer import Feed
 
 _WARM_UP = 3
 """Steps in which the graph is made and kernels are chosen."""

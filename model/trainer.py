@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import keras
-import numpy as np
 
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
 from misc.params import Params
 from misc.queues import training_queue, validation_queue
 from misc.run_dir import RunDir
+from misc.schedule import epoch_rates, reason_to_stop
 from model.callbacks import (
     EpochEnd,
     StepEnd,
@@ -23,7 +22,10 @@ from model.callbacks import (
     save_checkpoint,
     validate,
 )
+from model.distributed import Sharing
 from model.event_file import EventFile
+from model.feed import Feed, FromStep
+from model.hosts import fit_in_step
 from model.learning_rate import LearningRate
 from model.not_finite import NotFinite
 from model.optimizer import make_optimizer
@@ -60,15 +62,20 @@ class Trainer:
     Args:
         params: the configuration; for a run that goes on, that of its folder is used.
         model_dir: the folder; its `nnet/` is filled.
+        sharing: who shares the batches. A run may go on with others.
 
     Raises:
-        InputError: a choice that is in no table.
+        InputError: a choice that is in no table, a batch that cannot be shared.
     """
 
-    def __init__(self, params: Params, model_dir: str) -> None:
+    def __init__(
+        self, params: Params, model_dir: str, sharing: Sharing | None = None
+    ) -> None:
         check_choices(params)
         self.params = params
         self.run = RunDir(model_dir)
+        self.sharing = sharing or Sharing()
+        self.rows = self.sharing.rows(params)
 
     def train(
         self,
@@ -81,29 +88,36 @@ class Trainer:
         """Trains to the end of `num_epochs`, or until the rate or patience is used up.
 
         A run that goes on, a training or a fine-tuning, gets the batches it would have
-        had.
+        had; from the first one, if it was interrupted before its first checkpoint.
 
         Raises:
-            InputError: data that cannot be used, nothing to continue, a NaN.
+            InputError: data that cannot be used, a NaN; the folder is in use.
         """
-        if continue_training:
-            model = load_model(self.run)
-            _check_history(self.run, self.params, int(model.global_step))
-        elif self.params.noload_var_list or self.params.noupdate_var_list:
+        lists = (train_dir, train_spklist, valid_dir, valid_spklist)
+        with self.run.locked():
+            model = None
+            if not continue_training:
+                self._refuse_lists_of_weights()
+            elif self.run.checkpoints():
+                with self.sharing.scope():
+                    model = load_model(self.run)
+                _check_history(self.run, self.params, model.steps_done)
+            else:
+                _logger.info("%s has no checkpoint yet: step 0", self.run.path)
+            with self._open(*lists, model) as (queue, valid_queue):
+                if model is None:
+                    model = self._new_model(queue, valid_queue)
+                    self.run.create(self.params, queue.dim, queue.num_total_speakers)
+                else:
+                    _check_fits(model, queue, valid_queue)
+                self._fit(model, queue, valid_queue)
+
+    def _refuse_lists_of_weights(self) -> None:
+        if self.params.noload_var_list or self.params.noupdate_var_list:
             raise InputError(
                 "'noload_var_list' and 'noupdate_var_list' are for nnet/finetune.py; "
                 "nnet/train.py starts all weights anew"
             )
-        else:
-            model = None
-        lists = (train_dir, train_spklist, valid_dir, valid_spklist)
-        with self._open(*lists, model) as (queue, valid_queue):
-            if model is None:
-                model = self._new_model(queue, valid_queue)
-                self.run.create(self.params, queue.dim, queue.num_total_speakers)
-            else:
-                _check_fits(model, queue, valid_queue)
-            self._fit(model, queue, valid_queue)
 
     def finetune(
         self,
@@ -128,7 +142,7 @@ class Trainer:
         """
         source = load_model(RunDir(pretrained_dir), checkpoint)
         lists = (train_dir, train_spklist, valid_dir, valid_spklist)
-        with self._open(*lists, None) as (queue, valid_queue):
+        with self.run.locked(), self._open(*lists, None) as (queue, valid_queue):
             model = self._new_model(queue, valid_queue)
             number = copy_weights(source, model, self.params.noload_var_list)
             loss, eer = validate(model, valid_queue, self.params)
@@ -139,8 +153,13 @@ class Trainer:
                 loss,
                 100 * eer,
             )
-            self.run.create(self.params, queue.dim, queue.num_total_speakers)
-            save_checkpoint(model, self.run, self.params.keep_checkpoint_max)
+            keep = self.params.keep_checkpoint_max
+            self.run.create(
+                self.params,
+                queue.dim,
+                queue.num_total_speakers,
+                first=lambda draft: save_checkpoint(model, draft, keep),
+            )
             self._fit(model, queue, valid_queue)
 
     @contextlib.contextmanager
@@ -154,10 +173,12 @@ class Trainer:
     ) -> Iterator[tuple[KaldiDataRandomQueue, KaldiDataSeqQueue]]:
         """The queues of training and validation, the former at the model's step."""
         keras.utils.set_random_seed(self.params.seed)
-        step = int(model.global_step) if model else 0
+        step = model.steps_done if model else 0
         with (
             validation_queue(self.params, valid_dir, valid_spklist) as valid_queue,
-            training_queue(self.params, train_dir, train_spklist, step) as queue,
+            training_queue(
+                self.params, train_dir, train_spklist, step, part=self.rows
+            ) as queue,
         ):
             if queue.dim != valid_queue.dim:
                 raise InputError(
@@ -169,7 +190,8 @@ class Trainer:
     def _new_model(
         self, queue: KaldiDataRandomQueue, valid_queue: KaldiDataSeqQueue
     ) -> SpeakerNet:
-        model = compiled_model(self.params, queue.dim, queue.num_total_speakers)
+        with self.sharing.scope():
+            model = compiled_model(self.params, queue.dim, queue.num_total_speakers)
         _check_fits(model, queue, valid_queue)
         _logger.info(
             "%s: %d weights, %d features a frame, %d speakers",
@@ -187,7 +209,16 @@ class Trainer:
         valid_queue: KaldiDataSeqQueue,
     ) -> None:
         """Epochs of `num_steps_per_epoch`; the first may be the rest of one."""
-        step = int(model.global_step)
+        step = model.steps_done
+        finished, begun = divmod(step, self.params.num_steps_per_epoch)
+        losses = [loss for loss, _ in self.run.valid_losses()[:finished]]
+        rates = epoch_rates(
+            self.params, losses, self.run.learning_rates()[: finished + 1]
+        )
+        reason = reason_to_stop(self.params, losses, rates)
+        if reason and not begun:
+            _logger.info("this training has ended: %s", reason)
+            return
         not_finite = NotFinite(self.run, queue, step)
         with contextlib.closing(EventFile(self.run.path, step)) as events:
             shared = (events, not_finite, step)
@@ -207,64 +238,24 @@ class Trainer:
     ) -> None:
         per_epoch = self.params.num_steps_per_epoch
         epoch, done = divmod(step, per_epoch)
-        feed = Feed(queue, queue.dim)
+        batches = FromStep(queue, step)
+        fit = Feed(batches, queue.dim).fit
+        if self.sharing.num_hosts > 1:
+            fit = functools.partial(fit_in_step, batches=batches)
         for begin, end, steps in (
             (epoch, epoch + 1 if done else epoch, per_epoch - done),
             (epoch + 1 if done else epoch, self.params.num_epochs, per_epoch),
         ):
             if begin >= end or model.stop_training:
                 continue
-            feed.fit(
+            batches.step = model.steps_done
+            fit(
                 model,
                 initial_epoch=begin,
                 epochs=end,
                 steps_per_epoch=steps,
                 callbacks=UnhurriedCallbacks(callbacks, add_history=True, model=model),
             )
-
-
-class Feed:
-    """Gives batches to `fit`, and remembers what reading them raised."""
-
-    def __init__(
-        self, source: Iterable[tuple[np.ndarray, np.ndarray]], dim: int
-    ) -> None:
-        self.source, self.dim = source, dim
-        self.error: Exception | None = None
-
-    def batches(self):
-        try:
-            yield from self.source
-        except Exception as error:
-            self.error = error
-            raise
-
-    def fit(self, model: SpeakerNet, **arguments: Any) -> None:
-        """Keras' `fit`, raising what the source raised."""
-        try:
-            model.fit(self.keras_data, shuffle=False, verbose=0, **arguments)
-        except Exception:
-            # TensorFlow wraps what a generator raises in a page of its own.
-            if self.error:
-                raise self.error from None
-            raise
-
-    @functools.cached_property
-    def keras_data(self):
-        """What `fit` takes. TensorFlow must be told that lengths vary."""
-        if keras.backend.backend() != "tensorflow":
-            return self.batches()
-        import tensorflow as tf
-
-        signature = (
-            tf.TensorSpec((None, None, self.dim), tf.float32),
-            tf.TensorSpec((None,), tf.int32),
-        )
-        data = tf.data.Dataset.from_generator(self.batches, output_signature=signature)
-        options = tf.data.Options()
-        # The threads of its autotuning can hold up the end of fit for most of a minute.
-        options.autotune.enabled = False
-        return data.with_options(options)
 
 
 def _check_history(run: RunDir, params: Params, step: int) -> None:

@@ -31,15 +31,19 @@ def main() -> None:
     args = parse_args()
     params = program.training_params(args, args.finetune_model)
     program.import_keras_quietly()
+    from model.distributed import Sharing
+    from model.hosts import own_folder
     from model.trainer import Trainer
 
     program.repeatable()
-    trainer = Trainer(params, args.finetune_model)
+    sharing = Sharing.asked_for(args.num_gpus)
     lists = (args.train_dir, args.train_spklist, args.valid_dir, args.valid_spklist)
-    if args.cont:
-        trainer.train(*lists, continue_training=True)
-    else:
-        trainer.finetune(*lists, args.pretrain_model, args.checkpoint)
+    with own_folder(args.finetune_model, sharing.rank) as folder:
+        trainer = Trainer(params, folder, sharing)
+        if args.cont:
+            trainer.train(*lists, continue_training=True)
+        else:
+            trainer.finetune(*lists, args.pretrain_model, args.checkpoint)
 
 
 if __name__ == "__main__":

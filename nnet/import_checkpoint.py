@@ -46,11 +46,14 @@ def main() -> None:
     from model.tf1_checkpoint import load_original
 
     model = load_original(source, step)
-    run.create(model.params, model.feature_dim, model.num_speakers)
     epochs = step // model.params.num_steps_per_epoch
-    rates = source.learning_rates()
-    run.write_progress(source.valid_losses()[:epochs], rates[: epochs + 1])
-    save_checkpoint(model, run, keep=1)
+    losses, rates = source.valid_losses()[:epochs], source.learning_rates()
+
+    def fill(draft: RunDir) -> None:
+        draft.write_progress(losses, rates[: epochs + 1])
+        save_checkpoint(model, draft, keep=1)
+
+    run.create(model.params, model.feature_dim, model.num_speakers, fill)
     _logger.info(
         "%s: %d weights after %d steps",
         run.model_file(step),

@@ -32,7 +32,8 @@ from dataset.front_end import (
 )
 from misc.backend import verifier
 from misc.backend.verifier import EmbeddingOptions, load_back_end
-from misc.run_dir import RunDir, write_text
+from misc.run_dir import RunDir
+from misc.whole_files import write_text
 from nnet import program
 
 RECIPE_CMVN = "--cmn-window=300\n--center=true\n--norm-vars=false\n"

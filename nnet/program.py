@@ -36,6 +36,13 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config", default="", help="the JSON configuration")
     add_overrides(parser)
+    parser.add_argument(
+        "--num-gpus",
+        type=int,
+        default=1,
+        metavar="N",
+        help="GPUs that share each batch (default 1; the CPU if there is none)",
+    )
     _add_data(parser)
 
 
@@ -80,7 +87,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 def training_params(args: argparse.Namespace, model_dir: str) -> Params:
     """The configuration of a training: the folder's own if it goes on.
 
-    What --config and --set would have changed is then logged.
+    What --config and --set would have changed is then logged; but for the number of
+    reader processes and their stock, which suit the machine and change no batch.
 
     Raises:
         InputError: neither --config nor --cont; a configuration that is wrong.
@@ -90,10 +98,18 @@ def training_params(args: argparse.Namespace, model_dir: str) -> Params:
             raise InputError("--config is needed, unless --cont continues a run")
         return Params.from_json(args.config, args.set)
     run = RunDir(model_dir)
-    params, path = run.params(), run.file("config.json")
+    path = run.file("config.json")
+    if not os.path.exists(path):
+        raise InputError(f"--cont: {path} is missing, so there is no run to continue")
+    params = run.params()
     given = Params.from_json(args.config or path, args.set, read_rates=False)
     if isinstance(given.learning_rate, str):  # the run has a copy of the list
         given = dataclasses.replace(given, learning_rate=params.learning_rate)
+    params = dataclasses.replace(
+        params,
+        num_parallel_datasets=given.num_parallel_datasets,
+        max_queue_size=given.max_queue_size,
+    )
     changed = [name for name in FIELDS if getattr(given, name) != getattr(params, name)]
     if changed:
         logging.warning(
@@ -138,12 +154,17 @@ def import_keras_quietly() -> None:
 
 
 def repeatable() -> None:
-    """Makes TensorFlow give the same numbers in each run on the same machine."""
+    """Makes TensorFlow give the same numbers in each run on the same machine.
+
+    Of a GPU's memory it takes what it needs, instead of all there is.
+    """
     import keras
 
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
+        for device in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, True)
         tf.config.experimental.enable_op_determinism()
 
 

@@ -4,6 +4,7 @@ set -euo pipefail
 
 cmd=run.pl
 continue_training=false
+num_gpus=1
 env=
 checkpoint=-1
 overrides=
@@ -19,6 +20,7 @@ if [ $# -ne 7 ]; then
   echo "  --cmd <run.pl|queue.pl ...>          # how the job is run" >&2
   echo "  --continue-training <true|false>     # go on with the run in nnetdir" >&2
   echo "  --checkpoint <last|-1|step>          # of the pretrained model; -1: best validation loss" >&2
+  echo "  --num-gpus <n>                       # that share each batch" >&2
   echo "  --env <name>                         # no effect: the original's virtual environment" >&2
   echo "  --overrides 'key=value key=value'    # keys that win over the config" >&2
   exit 100
@@ -39,7 +41,7 @@ done
 if [ -n "$env" ]; then
   echo "$0: --env has no effect: the python3 on the PATH is used (path.sh)" >&2
 fi
-arguments=(--config "$config" --checkpoint "$checkpoint")
+arguments=(--config "$config" --num-gpus "$num_gpus" --checkpoint "$checkpoint")
 for override in $overrides; do
   arguments+=(--set "$override")
 done

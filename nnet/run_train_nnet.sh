@@ -4,6 +4,7 @@ set -euo pipefail
 
 cmd=run.pl
 continue_training=false
+num_gpus=1
 env=
 overrides=
 
@@ -17,6 +18,7 @@ if [ $# -ne 6 ]; then
   echo "Options:" >&2
   echo "  --cmd <run.pl|queue.pl ...>          # how the job is run" >&2
   echo "  --continue-training <true|false>     # go on with the run in nnetdir" >&2
+  echo "  --num-gpus <n>                       # that share each batch" >&2
   echo "  --env <name>                         # no effect: the original's virtual environment" >&2
   echo "  --overrides 'key=value key=value'    # keys that win over the config" >&2
   exit 100
@@ -36,7 +38,7 @@ done
 if [ -n "$env" ]; then
   echo "$0: --env has no effect: the python3 on the PATH is used (path.sh)" >&2
 fi
-arguments=(--config "$config")
+arguments=(--config "$config" --num-gpus "$num_gpus")
 for override in $overrides; do
   arguments+=(--set "$override")
 done

@@ -30,16 +30,20 @@ def main() -> None:
     args = parse_args()
     params = program.training_params(args, args.model)
     program.import_keras_quietly()
+    from model.distributed import Sharing
+    from model.hosts import own_folder
     from model.trainer import Trainer
 
     program.repeatable()
-    Trainer(params, args.model).train(
-        args.train_dir,
-        args.train_spklist,
-        args.valid_dir,
-        args.valid_spklist,
-        continue_training=args.cont,
-    )
+    sharing = Sharing.asked_for(args.num_gpus)
+    with own_folder(args.model, sharing.rank) as folder:
+        Trainer(params, folder, sharing).train(
+            args.train_dir,
+            args.train_spklist,
+            args.valid_dir,
+            args.valid_spklist,
+            continue_training=args.cont,
+        )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 
 from dataset.errors import InputError
 from misc.light.rows import Array
-from misc.run_dir import write_whole
+from misc.whole_files import write_whole
 
 _ALIGNMENT = 64
 _MOST = 1 << 27

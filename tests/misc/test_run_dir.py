@@ -1,13 +1,18 @@
 """The run folder: the original's files, and nothing half-written."""
 
+import contextlib
 import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 import toy
 
 from dataset.errors import InputError
 from misc.params import Params
-from misc.run_dir import RunDir, halving_rates, write_text, write_whole
+from misc.run_dir import RunDir
+from misc.whole_files import write_text
 
 RATES = '"learning_rate": "conf/rates"'
 
@@ -88,37 +93,91 @@ def test_a_new_run_moves_the_old_one_away(run):
     assert os.path.exists(os.path.join(backup, "model-5.keras"))
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = str(tmp_path / "file.txt")
-    write_text(path, "old")
+def test_the_backup_always_has_a_model(run):
+    """A start that came to nothing does not take the place of a good run."""
+    add(run, 5)
+    for _ in range(3):
+        run.create(run.params(), 5, 6)
+    backup = os.path.join(run.model_dir, ".backup", "nnet")
+    assert os.path.exists(os.path.join(backup, "model-5.keras"))
+    assert sorted(os.listdir(run.model_dir)) == [".backup", "nnet"]
 
-    def fail(name):
-        write_text(name, "half")
+
+def test_a_folder_that_cannot_be_filled_does_not_appear(run):
+    add(run, 5)
+
+    def full(draft):
+        write_text(draft.file("model-0.keras"), "weights")
         raise OSError("disk full")
 
     with pytest.raises(OSError):
-        write_whole(path, fail)
-    assert os.listdir(tmp_path) == ["file.txt"]
-    with open(path) as stream:
-        assert stream.read() == "old"
+        run.create(run.params(), 5, 6, full)
+    assert run.checkpoints() == [5] and os.listdir(run.model_dir) == ["nnet"]
 
 
-@pytest.mark.parametrize(
-    "losses, rates",
-    [  # what the original's script did with these losses
-        ([5, 6, 6, 6, 6, 6], [4, 4, 4, 2, 2, 1, 1]),
-        ([5, 4, 3, 2], [4, 4, 4, 4, 4]),
-    ],
-)
-def test_halving(losses, rates):
-    assert halving_rates(4, losses, patience=2) == rates
+@pytest.mark.parametrize("call", range(1, 10))
+def test_a_good_run_survives_a_crash_at_any_moment(run, monkeypatch, call):
+    """While a third run takes the place of a second one; stops before each change."""
+    add(run, 5)
+    run.create(run.params(), 5, 6)
+    add(run, 7)
+    count = 0
+
+    class Crash(BaseException):
+        pass
+
+    def crashing(function):
+        def wrapped(*args, **kwargs):
+            nonlocal count
+            count += 1
+            if count == call:
+                raise Crash
+            return function(*args, **kwargs)
+
+        return wrapped
+
+    for module, name in ((os, "replace"), (shutil, "rmtree")):
+        monkeypatch.setattr(module, name, crashing(getattr(module, name)))
+    with contextlib.suppress(Crash):
+        run.create(run.params(), 5, 6)
+    monkeypatch.undo()
+    kept = [
+        os.path.join(run.model_dir, place, "model-7.keras")
+        for place in ("nnet", ".backup/nnet")
+    ]
+    assert sum(map(os.path.exists, kept)) == 1
 
 
-def test_recorded_rates_win_unless_they_are_the_same_in_eight_decimals():
-    third = 0.01 / 3
-    recorded = [0.00333333, 0.00333333, 0.002]
-    rates = halving_rates(third, [5, 6, 6, 6, 6], 2, recorded)
-    assert rates == [third, third, 0.002, 0.001, 0.001, 0.0005]
+def test_one_training_at_a_time(run):
+    add(run, 5)
+    program = (
+        "import sys\nfrom misc.run_dir import RunDir\n"
+        "with RunDir(sys.argv[1]).locked(): pass"
+    )
+    command = [sys.executable, "-c", program, run.model_dir]
+    with run.locked():
+        refused = subprocess.run(command, capture_output=True, text=True)
+    assert "another process is training in this folder" in refused.stderr
+    assert subprocess.run(command).returncode == 0
+
+
+def test_what_a_crash_left_is_taken_away(run):
+    for step in (5, 10, 15):
+        add(run, step, keep=3)
+    text = 'all_model_checkpoint_paths: "model-10"\n'
+    write_text(run.file("checkpoint"), text * 2)  # killed before 5 was deleted
+    write_text(run.file("model-12.tmp99.keras"), "half")
+    write_text(run.file("model-3.index"), "the original's")
+    with run.locked():
+        assert run.checkpoints() == [10, 10]
+    models = {name for name in os.listdir(run.path) if name.startswith("model-")}
+    assert models == {"model-10.keras", "model-15.keras", "model-3.index"}
+
+
+def test_no_lock_is_left_where_no_run_was_begun(tmp_path):
+    with RunDir(str(tmp_path / "new")).locked():
+        pass
+    assert os.listdir(tmp_path) == []
 
 
 def test_the_list_of_rates_is_kept_in_the_folder(tmp_path):

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import keras
@@ -16,7 +15,9 @@ from toy_sounds import augmented_config, write_recordings
 from dataset.errors import InputError
 from dataset.kaldi_table import SequentialReader
 from misc.params import Params
+from misc.queues import validation_queue
 from misc.run_dir import RunDir
+from model.callbacks import validate
 from model.keras_network import KerasNetwork
 from model.trainer import Trainer, load_model
 
@@ -68,25 +69,33 @@ def test_a_continued_run_equals_the_unbroken_one(data, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_killed_it_goes_on_as_if_nothing_had_been(data, tmp_path):
-    config = toy.write_config(tmp_path / "c.json", num_epochs=6)
-    lists = [str(data / part / file) for part, file in _LISTS]
-    whole, model_dir = tmp_path / "whole", tmp_path / "killed"
-    _run("train.py", "--config", config, *lists, whole)
-    begun = subprocess.Popen(
-        _command("train.py", "--config", config, *lists, model_dir)
-    )
-    checkpoint = model_dir / "nnet/checkpoint"
-    deadline = time.monotonic() + 300
-    while not checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    begun.kill()
-    begun.wait()
-    assert RunDir(str(model_dir)).checkpoints()[-1] < 30, "too late to kill"
-    done = _run("train.py", "--cont", *lists, model_dir)
-    assert done.returncode == 0, done.stderr
-    for a, b in zip(weights(whole), weights(model_dir), strict=True):
-        np.testing.assert_array_equal(a, b)
+def test_the_best_checkpoint_is_the_model_that_was_validated(data, tmp_path):
+    """Also after a run has gone on, with one file kept; choosing changes nothing."""
+    changes = {"keep_checkpoint_max": 1, "save_checkpoints_steps": 2}
+    train(data, tmp_path, num_epochs=2, **changes)
+    model_dir = train(data, tmp_path, num_epochs=4, cont=True, **changes)
+    run = RunDir(str(model_dir))
+    files = {path: path.read_bytes() for path in (model_dir / "nnet").iterdir()}
+    best = load_model(run, "-1")
+    params = run.params()
+    lists = str(data / "valid"), str(data / "train/spklist")
+    with validation_queue(params, *lists) as queue:
+        loss, eer = validate(best, queue, params)
+    assert (round(loss, 6), round(eer, 6)) == min(run.valid_losses())
+    assert run.choose_checkpoint() == 20
+    assert files == {path: path.read_bytes() for path in files}
+
+
+def test_a_run_that_has_ended_says_so(data, tmp_path, caplog):
+    """It does not train on, as it would not have if it had not been asked to go on."""
+    ends = {"num_epochs": 9, "early_stop_epochs": 1, "optimizer": "sgd"}
+    caplog.set_level("INFO")
+    model_dir = train(data, tmp_path, learning_rate=1e-4, **ends)
+    losses = RunDir(str(model_dir)).valid_losses()
+    assert 1 < len(losses) < 9 and "training ends: no better" in caplog.text
+    train(data, tmp_path, cont=True, learning_rate=1e-4, **ends)
+    assert "this training has ended: no better validation loss" in caplog.text
+    assert RunDir(str(model_dir)).valid_losses() == losses
 
 
 def test_training_learns(data, tmp_path):

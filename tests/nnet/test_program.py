@@ -42,6 +42,17 @@ def test_no_word_if_nothing_differs(tmp_path, run, caplog):
     assert not caplog.text
 
 
+def test_readers_suit_the_machine_that_a_run_goes_on_at(tmp_path, run, caplog):
+    changed = params(tmp_path, "num_parallel_datasets=7", "max_queue_size=3")
+    assert (changed.num_parallel_datasets, changed.max_queue_size) == (7, 3)
+    assert not caplog.text
+
+
+def test_there_must_be_a_run_to_go_on_with(tmp_path):
+    with pytest.raises(InputError, match="config.json is missing, so there is no run"):
+        params(tmp_path)
+
+
 def test_a_new_run_needs_a_configuration(tmp_path):
     with pytest.raises(InputError, match="--config is needed"):
         params(tmp_path, cont=False)
