@@ -178,7 +178,7 @@ def _for_disk(params: Params) -> str:
     return (
         "copy the archives to a local SSD, compress them (copy-feats --compress=true: "
         "a quarter of the bytes), or ask for longer segments of fewer speakers, which "
-        "are fewer reads"
+        "are fewer reads; on a spinning disk set block_pool_mb (docs/slow_disks.md)"
     )
 
 
@@ -286,7 +286,8 @@ def num_values(params: Params, dim: int) -> int:
 
 
 def _page_ins() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_majflt + usage.ru_inblock
 
 
 def _own_memory(process_id: int) -> int:
