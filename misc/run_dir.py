@@ -15,7 +15,7 @@ A folder of the original has `model-N.index` and `model-N.data-*` in place of
 `model-N.keras`, and is taken wherever one of ours is; these files are never written or
 deleted here.
 
-Every file but TensorBoard's is whole (misc/whole_files.py), and so is the folder: it
+Every file but the growing logs is whole (misc/whole_files.py), and so is the folder: it
 appears with its configuration in it. An older run moves to `.backup/nnet`, where one is
 kept; `.lock` keeps a second training out.
 """
