@@ -192,7 +192,7 @@ def measure(loader: Loader, folder: str, num_workers: int, num_batches: int) -> 
     """Takes tensors, after as many as fill the queues."""
     import tensorflow as tf
 
-    from model.trainer import Feed
+    from model.feed import Feed
 
     source = loader(folder, num_workers)
     tensors = iter(Feed(source, DIM).keras_data)
