@@ -17,9 +17,9 @@ A folder of the original has `model-N.index` and `model-N.data-*` in place of
 `model-N.keras`, and is taken wherever one of ours is; these files are never written or
 deleted here.
 
-Every file but TensorBoard's and the tables is whole (misc/whole_files.py), and so is the folder: it
-appears with its configuration in it. An older run moves to `.backup/nnet`, where one is
-kept; `.lock` keeps a second training out.
+Every file but TensorBoard's and the tables is whole (misc/whole_files.py), and so is
+the folder: it appears with its configuration in it. An older run moves to
+`.backup/nnet`, where one is kept; `.lock` keeps a second training out.
 """
 
 from __future__ import annotations
