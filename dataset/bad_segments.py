@@ -52,12 +52,28 @@ class BadSegments:
         self.num_read += len(labels)
         if not faults:
             return
-        if not self._max_share:
+        if self._max_share:
+            self.num_bad += len(faults)
+            self._warn(faults)
+            self._check(len(faults) == len(labels), faults[-1])
+        self.mend(features, labels, faults)
+
+    def mend(
+        self, features: np.ndarray, labels: np.ndarray, faults: list[Fault]
+    ) -> None:
+        """As `replace`, of a batch that has been counted before.
+
+        Raises:
+            InputError: none may be bad, or all are.
+        """
+        usable = np.setdiff1d(np.arange(len(labels)), [fault.row for fault in faults])
+        if faults and not (self._max_share and len(usable)):
             raise InputError(faults[0].error)
-        self.num_bad += len(faults)
-        self._warn(faults)
-        self._check(len(faults) == len(labels), faults[-1])
-        replace_rows(features, labels, faults)
+        for row, _, _ in faults:
+            alike = usable[labels[usable] == labels[row]]
+            among = alike if len(alike) else usable
+            other = among[np.searchsorted(among, row) % len(among)]
+            features[row], labels[row] = features[other], labels[other]
 
     def report(self) -> None:
         """Logs the counts, if there is something new to tell."""
@@ -86,13 +102,3 @@ class BadSegments:
                 else f"more than max_bad_segments = {self._max_share:g} allows"
             )
             raise InputError(f"{self._counts()}, {why}; the last: {last.error}")
-
-
-def replace_rows(features: np.ndarray, labels: np.ndarray, faults: list[Fault]) -> None:
-    """Replaces the bad segments of a batch, in place; some must be usable."""
-    usable = np.setdiff1d(np.arange(len(labels)), [fault.row for fault in faults])
-    for row, _, _ in faults:
-        alike = usable[labels[usable] == labels[row]]
-        among = alike if len(alike) else usable
-        other = among[np.searchsorted(among, row) % len(among)]
-        features[row], labels[row] = features[other], labels[other]

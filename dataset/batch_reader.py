@@ -40,6 +40,10 @@ class BatchReader:
             WaveformReader(options.waveforms) if options.waveforms else None
         )
 
+    def check_whole(self) -> None:
+        """As of FeatureReader."""
+        self._stored.check_whole()
+
     def read(self, task: Task, batch: np.ndarray, progress: np.ndarray) -> list[Fault]:
         """Reads the segments of a batch; rows that cannot be used are left as they are.
 

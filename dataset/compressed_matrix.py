@@ -76,32 +76,41 @@ def parse_header(token: bytes, buffer: Any, offset: int = 0) -> Header:
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a damaged header is not our business
-def decode_rows(header: Header, body: np.ndarray, start: int, stop: int) -> np.ndarray:
+def decode_rows(
+    header: Header,
+    body: np.ndarray,
+    start: int,
+    stop: int,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """Rows `start:stop` of a compressed matrix; the other rows are not touched.
 
     Args:
         header: from `parse_header`.
         body: uint8 [header.body_size], what follows the header.
+        out: the array to be filled; None: a new one.
 
     Returns:
         float32 [stop - start, cols].
     """
-    if not header.rows or not header.cols:
-        return np.zeros((0, header.cols), np.float32)
+    if out is None:
+        out = np.empty((stop - start, header.cols), np.float32)
+    if not out.size:
+        return out
     if header.token == b"CM":
         ends = np.float32(header.min_value), np.float32(header.range)
         points = _percentile_values(*ends, _percentiles_of(header, body))
-        values = np.empty((stop - start, header.cols), np.float32)
-        _look_up(_value_tables(points), header, body, start, values)
-        return values
+        _look_up(_value_tables(points), header, body, start, out)
+        return out
     element = _ELEMENTS[header.token]
     first, last = start * header.cols, stop * header.cols
     codes = body.view(element)[first:last].reshape(stop - start, header.cols)
     levels = 256**element.itemsize - 1
     # Kaldi rounds the step to float, the product to float, then the sum.
-    values = codes * np.float32(np.float64(header.range) * (1.0 / levels))
-    values += np.float32(header.min_value)
-    return values
+    step = np.float32(np.float64(header.range) * (1.0 / levels))
+    np.multiply(codes, step, out=out)
+    out += np.float32(header.min_value)
+    return out
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -62,6 +62,17 @@ class _Frames(NamedTuple):
             return frames
         return np.ascontiguousarray(frames[:, self.cols])
 
+    def read_into(self, out: np.ndarray) -> None:
+        """Into float32 [frames, dim]; InputError if that is another dimension."""
+        matrix, start, stop, cols = self
+        dim = matrix.cols if cols is None else cols.stop - cols.start
+        if dim != out.shape[1]:
+            raise InputError(f"expected dimension {out.shape[1]}, got {dim}")
+        if cols is None and isinstance(matrix, StoredMatrix):
+            matrix.read(start, stop, out)
+        else:
+            out[:] = self.read()
+
 
 class FeatureReader:
     """Reads some frames of stored features; what is not asked for is not touched.
@@ -101,9 +112,23 @@ class FeatureReader:
             InputError: there is no matrix, it is cut short, or it has fewer frames.
         """
         try:
+            if (place := self._places.get(rxfilename)) is not None:
+                return place.read(start, _stop(start, length, place.rows))
             return self._find(rxfilename, start, length).read()
         except InputError as error:
             raise InputError(f"{rxfilename}: {error}") from None
+
+    def check_whole(self) -> None:
+        """Looks whether all files that are open are as long as they were.
+
+        To read beyond the end of one that is not would kill the process (SIGBUS).
+
+        Raises:
+            InputError: one is shorter.
+        """
+        for path, archive in self._maps.items():
+            if archive.size() < len(archive):
+                raise InputError(f"{path}: it was cut short while it was being read")
 
     def read_many(
         self,
@@ -148,10 +173,7 @@ class FeatureReader:
             return decode_segments(speech, out, begin)
         for number, frames in enumerate(wanted):
             begin(number)
-            values = frames.read()
-            if values.shape[1] != dim:
-                raise InputError(f"expected dimension {dim}, got {values.shape[1]}")
-            out[number] = values
+            frames.read_into(out[number])
 
     def expect(
         self, wanted: Iterable[tuple[str, int, int]], at: Callable[[int], None]

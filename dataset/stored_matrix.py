@@ -41,14 +41,17 @@ class StoredMatrix(NamedTuple):
         """All data, uint8."""
         return np.frombuffer(self.map, np.uint8, self.size, self.position)
 
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows start:stop as float32."""
+    def read(self, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
+        """Rows start:stop as float32, in a new array if none is given."""
         archive, position, _, _, cols, kind = self
         if isinstance(kind, Header):
-            return decode_rows(kind, self.body, start, stop)
+            return decode_rows(kind, self.body, start, stop, out)
         first = position + start * cols * kind.itemsize
         rows = np.ndarray((stop - start, cols), kind, archive, first)
-        return rows.copy() if kind is _SINGLE else to_single(rows)
+        if out is None:
+            return rows.copy() if kind is _SINGLE else to_single(rows)
+        out[:] = to_single(rows)
+        return out
 
     def fetch(self, start: int, stop: int) -> None:
         """Has the system bring rows start:stop into memory; does not wait for it."""

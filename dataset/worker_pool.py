@@ -50,7 +50,13 @@ class LocalReader:
         self._tasks[task.step] = task
 
     def take(self, step: int) -> tuple[np.ndarray, list[Fault]]:
-        """The batch, float32 [segments, frames, dim], and what of it is no use."""
+        """The batch, float32 [segments, frames, dim], and what of it is no use.
+
+        Raises:
+            InputError: an archive has been cut short: of this process, nobody would
+                tell that it died of it.
+        """
+        self._reader.check_whole()
         task = self._tasks.pop(step)
         batch = np.empty(task.shape, np.float32)
         faults = self._reader.read(task, batch, np.zeros(1, np.int64))

@@ -126,6 +126,7 @@ class ArchiveInProgress:
         self._stream.write(start)
         self.keys[key] = self._end + len(start)
         self._kind.write(self._stream, value, self._binary)
+        self._stream.flush()  # so that a job that is killed loses no more than this
         self._end = self._stream.tell()
 
     def _keep_whole(self, made: str) -> int:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dataset.data_loader import KaldiDataRandomQueue
+from dataset.worker_pool import NUM_LENT
 from misc.evaluation import Table, named_rows
 from misc.params import Params
 
@@ -109,7 +110,11 @@ def ring_bytes(params: Params, batch_bytes: int) -> int:
     """Memory that lies between workers and training."""
     if not params.num_parallel_datasets:
         return 0
-    return (params.max_queue_size + params.num_parallel_datasets) * batch_bytes
+    return _num_slots(params) * batch_bytes
+
+
+def _num_slots(params: Params) -> int:
+    return params.max_queue_size + params.num_parallel_datasets + NUM_LENT
 
 
 def loader_advice(params: Params, loader: Loader) -> list[str]:
@@ -228,7 +233,7 @@ def speed_table(params: Params, loader: Loader, device: str = "") -> Table:
 def memory_table(params: Params, loader: Loader) -> Table:
     """What the loader takes of the memory that is free."""
     rows: dict[str, tuple[object, ...]] = {
-        f"ring of {params.max_queue_size} + {params.num_parallel_datasets} batches": (
+        f"ring of {_num_slots(params)} batches": (
             readable(ring_bytes(params, loader.batch_bytes)),
         )
     }

@@ -9,15 +9,17 @@
     learning_rate_list   a copy of the file of rates, where the configuration names one
     valid_loss      lines `epoch loss eer`, one for each finished epoch
     versions.json   what the run was made with
+    training_log.csv, validation_log.csv   the log as tables (misc/training_log.py)
+    not_finite.txt  the batches that a NaN came from (model/not_finite.py)
     events.out.*    TensorBoard's scalars
 
 A folder of the original has `model-N.index` and `model-N.data-*` in place of
 `model-N.keras`, and is taken wherever one of ours is; these files are never written or
 deleted here.
 
-Every file but the growing logs is whole (misc/whole_files.py), and so is the folder: it
-appears with its configuration in it. An older run moves to `.backup/nnet`, where one is
-kept; `.lock` keeps a second training out.
+Every file but TensorBoard's and the tables is whole (misc/whole_files.py), and so is
+the folder: it appears with its configuration in it. An older run moves to
+`.backup/nnet`, where one is kept; `.lock` keeps a second training out.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from dataset.errors import InputError
 from misc.params import Params
@@ -286,35 +288,6 @@ class RunDir:
         write_text(self.file("valid_loss"), "".join(lines))
         lines = [f"{i} {rate:.8f}\n" for i, rate in enumerate(rates)]
         write_text(self.file("learning_rate"), "".join(lines))
-
-
-def halving_rates(
-    first: float,
-    losses: Sequence[float],
-    patience: int,
-    recorded: Sequence[float | None] = (),
-) -> list[float]:
-    """Learning rates of the epochs so far and of the next, from the validation losses.
-
-    The original's rule: after `patience` epochs without a better loss the rate is
-    halved, and the count goes on two epochs later. Rates that are recorded, with eight
-    decimals, win where they differ: the original may have come to them otherwise.
-    """
-
-    def at(epoch: int, rate: float) -> float:
-        known = recorded[epoch] if epoch < len(recorded) else None
-        return rate if known is None or abs(known - rate) <= 1e-8 else known
-
-    rates, best, best_epoch = [at(0, first)], float("inf"), 0
-    for epoch, loss in enumerate(losses):
-        rate = rates[-1]
-        if loss < best:
-            best, best_epoch = loss, epoch
-        elif epoch - best_epoch >= patience:
-            rate /= 2
-            best_epoch += 2
-        rates.append(at(epoch + 1, rate))
-    return rates
 
 
 def versions() -> dict[str, str]:

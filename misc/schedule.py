@@ -18,16 +18,6 @@ import math
 from collections.abc import Sequence
 
 from misc.params import Params
-from misc.run_dir import halving_rates
-
-
-def ends_by_validation(params: Params) -> bool:
-    """Whether validation losses set the rates and may end a training early.
-
-    Rates that are planned are followed to their end.
-    """
-    planned = isinstance(params.learning_rate, str)
-    return params.learning_rate_schedule == "halving" and not planned
 
 
 def epoch_rates(
@@ -56,18 +46,55 @@ def epoch_rates(
     return halving_rates(first, losses, params.reduce_lr_epochs, known)
 
 
+def halving_rates(
+    first: float,
+    losses: Sequence[float],
+    patience: int,
+    recorded: Sequence[float | None] = (),
+) -> list[float]:
+    """Learning rates of the epochs so far and of the next, from the validation losses.
+
+    The original's rule: after `patience` epochs without a better loss the rate is
+    halved, and the count goes on two epochs later. Rates that are recorded, with eight
+    decimals, win where they differ: the original may have come to them otherwise.
+    """
+
+    def at(epoch: int, rate: float) -> float:
+        known = recorded[epoch] if epoch < len(recorded) else None
+        return rate if known is None or abs(known - rate) <= 1e-8 else known
+
+    rates, best, best_epoch = [at(0, first)], float("inf"), 0
+    for epoch, loss in enumerate(losses):
+        rate = rates[-1]
+        if loss < best:
+            best, best_epoch = loss, epoch
+        elif epoch - best_epoch >= patience:
+            rate /= 2
+            best_epoch += 2
+        rates.append(at(epoch + 1, rate))
+    return rates
+
+
+def start_rates(params: Params, rates: Sequence[float]) -> list[float]:
+    """The rate of the first step of each epoch, where `rates` are of `epoch_rates`."""
+    starts = (epoch * params.num_steps_per_epoch for epoch in range(len(rates)))
+    return [step_rate(params, s, rate) for s, rate in zip(starts, rates, strict=True)]
+
+
 def reason_to_stop(
     params: Params, losses: Sequence[float], rates: Sequence[float]
 ) -> str | None:
     """Why a training ends before `num_epochs`; None: it goes on.
 
     Asked after each epoch, and before a run goes on: so it ends where it would have.
+    Rates that are planned are followed to their end.
 
     Args:
         losses: the validation loss of each finished epoch, as `valid_loss` has it.
         rates: of `epoch_rates`.
     """
-    if not losses or not ends_by_validation(params):
+    planned = isinstance(params.learning_rate, str)
+    if planned or params.learning_rate_schedule != "halving" or not losses:
         return None
     if rates[len(losses)] < params.min_learning_rate - 1e-12:
         return f"the learning rate fell below {params.min_learning_rate}"
@@ -75,12 +102,6 @@ def reason_to_stop(
     if len(losses) - 1 - best >= params.early_stop_epochs:
         return f"no better validation loss since epoch {best}"
     return None
-
-
-def start_rates(params: Params, rates: Sequence[float]) -> list[float]:
-    """The rate of the first step of each epoch, where `rates` are of `epoch_rates`."""
-    starts = (epoch * params.num_steps_per_epoch for epoch in range(len(rates)))
-    return [step_rate(params, s, rate) for s, rate in zip(starts, rates, strict=True)]
 
 
 def step_rate(params: Params, step: int, epoch_rate: float) -> float:

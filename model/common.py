@@ -49,9 +49,9 @@ def nonlinearity(kind: str, params: Params, rank: int, name: str) -> layers.Laye
 
 
 def batch_normalization(params: Params, rank: int, name: str) -> layers.Layer:
-    """Batch normalisation with the original's constants, of a tensor of rank 2 or 3.
+    """Batch normalisation with the original's constants, over the devices' batches.
 
-    Over the whole batch, where devices share it.
+    Of a tensor of rank 2 or 3.
     """
     kind = BatchNormalization if rank == 3 else layers.BatchNormalization
     return kind(

@@ -74,15 +74,11 @@ class Sharing:
         """The rows of each batch that this process reads.
 
         Raises:
-            InputError: a batch cannot be split evenly; a key that is not for several
-                devices.
+            InputError: a batch cannot be split evenly; a way to train that was not
+                tried by several devices.
         """
-        alone = {"accumulate_batches": 1, "jit_compile": False}
-        for key, value in alone.items():
-            if self.num_parts > 1 and getattr(params, key) != value:
-                raise InputError(f"'{key}': not with several devices")
-        if self.num_parts > 1 and params.precision == "float16":
-            raise InputError("'precision': with several devices float32 or bfloat16")
+        if self.num_parts > 1:
+            _refuse_untried(params)
         size = params.num_speakers_per_batch * params.num_segments_per_speaker
         if size % self.num_parts:
             raise InputError(
@@ -99,6 +95,19 @@ class Sharing:
         if len(self.devices) > 1:
             return _mirrored(self.devices).scope()
         return contextlib.nullcontext()
+
+
+def _refuse_untried(params: Params) -> None:
+    for name, value, tried in (
+        ("accumulate_batches", params.accumulate_batches, 1),
+        ("jit_compile", params.jit_compile, False),
+    ):
+        if value != tried:
+            raise InputError(f"'{name}' = {value}: not with several devices")
+    if params.precision == "float16":
+        raise InputError(
+            "'precision' = float16: not with several devices; bfloat16 needs no scaling"
+        )
 
 
 def _first_gpus(number: int) -> tuple[str, ...]:

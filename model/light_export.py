@@ -23,6 +23,7 @@ from misc.light.net import UNSUPPORTED, LightNet
 from misc.light.ops import OPERATIONS
 from misc.light.place import find_light, light_paths, remove_others
 from misc.run_dir import RunDir
+from model.normalization import BatchNormalization
 from model.speaker_net import SpeakerNet
 from model.trainer import load_model
 
@@ -275,6 +276,7 @@ _ROW_LAYERS: dict[type, Callable[[Any], Any]] = {
     layers.Dense: _affine,
     layers.Conv1D: _convolution,
     layers.BatchNormalization: _scale,
+    BatchNormalization: _scale,
     layers.ReLU: _relu,
     layers.LeakyReLU: _leaky_relu,
     layers.PReLU: _prelu,

@@ -32,6 +32,16 @@ def deviation(variance):
     return ops.sqrt(ops.where(variance > TINY, variance, TINY))
 
 
+def _in_float32(inputs):
+    """What Keras makes of the inputs of a float32 layer, but not to infer its shape."""
+    return [
+        x
+        if keras.backend.standardize_dtype(x.dtype) == "float32"
+        else ops.cast(x, "float32")
+        for x in inputs
+    ]
+
+
 @keras.saving.register_keras_serializable("tf_kaldi_speaker")
 class StatisticsPooling(layers.Layer):
     """Mean and standard deviation over time (Snyder et al., Interspeech 2017).
@@ -115,7 +125,7 @@ class SelfAttention(layers.Layer):
         )
 
     def call(self, inputs):
-        key, value = (ops.cast(x, self.compute_dtype) for x in inputs)
+        key, value = _in_float32(inputs)
         if self.split_key:
             scores = ops.einsum("bthd,hd->bht", self._by_head(key), self.query)
         else:
@@ -225,7 +235,7 @@ class GhostVlad(layers.Layer):
         )
 
     def call(self, inputs):
-        weights, value = (ops.cast(x, self.compute_dtype) for x in inputs)
+        weights, value = _in_float32(inputs)
         # sum_t A (v - c) = A^T v - (sum_t A) c needs no (frames, clusters, channels).
         weighted = ops.einsum("btk,btd->bkd", weights, value)
         total = ops.expand_dims(ops.sum(weights, axis=1), -1)

@@ -65,6 +65,7 @@ def einsum(*operands: Array, subscripts: str) -> Array:
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "Absolute": np.absolute,
     "Add": np.add,
+    "Cast": lambda x, dtype: x.astype(dtype),
     "Clip": lambda x, x_min, x_max: np.clip(x, x_min, x_max),
     "Concatenate": lambda xs, axis: np.concatenate(xs, axis=axis),
     "ConvertToTensor": lambda x, **options: x,

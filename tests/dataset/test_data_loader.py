@@ -431,7 +431,8 @@ def test_only_bad_rows_are_changed(tmp_path, unseen):
     sampler = RandomSampler(info.num_frames, info.label, 8, **RANDOM)
     queue = KaldiDataRandomQueue(**data, num_parallel=0, max_bad_segments=0.1, **RANDOM)
     changed = 0
-    for step, (features, labels) in enumerate(take(queue, 20)):
+    batches = take(queue, 20)
+    for step, (features, labels) in enumerate(batches):
         for row, utterance in enumerate(sampler.plan(step).utterances):
             bad = info.utterance[utterance] == "s3_2"
             changed += bad
@@ -439,6 +440,8 @@ def test_only_bad_rows_are_changed(tmp_path, unseen):
             assert np.array_equal(features[row], plain[step][0][twin])
         assert np.array_equal(labels, plain[step][1])
     assert queue.bad.num_bad == changed > 0
+    assert same([queue.read(step) for step in range(20)], batches)
+    assert queue.bad.num_bad == changed
 
 
 def test_too_many_bad_segments_end_it_with_the_share(tmp_path, unseen):
@@ -485,6 +488,15 @@ def test_killed_worker_is_reported_at_the_next_fetch(data):
             queue.fetch()
         assert time.monotonic() - begun < 1
         assert processes[0].returncode is not None
+
+
+def test_archive_cut_short_while_this_process_reads_it(tmp_path):
+    data = write_data(tmp_path, dim=100)
+    with KaldiDataRandomQueue(**data, num_parallel=0, **RANDOM) as queue:
+        queue.fetch()
+        os.truncate(tmp_path / "feats.ark", 1)
+        with pytest.raises(InputError, match=r"feats\.ark: it was cut short"):
+            queue.fetch()
 
 
 def test_archive_cut_short_while_it_is_read_names_the_utterance(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,33 @@ def test_stages_leave_what_they_say(done):
     assert len(lines(model / "eval/xvector.scp")) == 32
     for name in ("cosine", "cosine_as_norm", "lda_cosine", "plda", "plda_llr"):
         assert len(lines(model / "scores" / name)) == len(lines(data / "eval/trials"))
+
+
+def test_augmentation_while_training_needs_no_copies(done, tmp_path):
+    folder, _ = done
+    keys = {"waveform_features": "mfcc", "waveform_config": "conf/mfcc.conf"}
+    rooms = {"augment_reverb": 1, "augment_reverb_lists": ["data/noise/rir_list"]}
+    noise = {"augment_noise": 1, "augment_noise_lists": ["data/noise/noise"]}
+    toy.write_config(
+        tmp_path / "tiny.json",
+        num_epochs=1,
+        min_segment_len=100,
+        max_segment_len=120,
+        **keys | rooms | noise,
+    )
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("train", "noise"):  # what stages 0 and 1 left
+        shutil.copytree(folder / "data" / name, data / name)
+    result = run(tmp_path, "--stage", 2, "--stop-stage", 6)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "stage 2:" not in result.stdout and "stage 4:" in result.stdout
+    assert not (data / "train_combined").exists()
+    train, valid = (lines(data / f"{n}/utt2spk") for n in ("softmax_train", "valid"))
+    assert len(train) + len(valid) <= 120 and len(valid) == 4 * 2
+    config = (tmp_path / "exp/tiny/nnet/config.json").read_text()
+    assert f"{data}/noise/rir_list" in config
+    assert len(lines(tmp_path / "exp/tiny/nnet/valid_loss")) == 1
 
 
 def test_the_table_and_the_report(done):

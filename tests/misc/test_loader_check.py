@@ -47,7 +47,7 @@ def test_waiting_share(params, step, reading, workers, waited, share):
 
 
 def test_the_ring(params):
-    assert ring_bytes(params, 1000) == 12_000
+    assert ring_bytes(params, 1000) == 16_000
     assert ring_bytes(dataclasses.replace(params, num_parallel_datasets=0), 1000) == 0
 
 

@@ -7,7 +7,8 @@ import pytest
 import toy
 
 from misc.params import Params
-from misc.run_dir import RunDir, halving_rates
+from misc.run_dir import RunDir
+from misc.schedule import epoch_rates, start_rates
 
 GOLDEN = json.loads(
     (Path(__file__).parents[1] / "data/original/lr_control.json").read_text()
@@ -24,11 +25,9 @@ def replay(case, folder):
     run.create(params, feature_dim=5, num_speakers=6)
     for done in range(1, len(case["valid_losses"]) + 1):
         losses = case["valid_losses"][:done]
-        recorded = run.learning_rates()
-        rates = halving_rates(
-            float(params.learning_rate), losses, params.reduce_lr_epochs, recorded
-        )
-        run.write_progress([(loss, EER) for loss in losses], rates)
+        rates = epoch_rates(params, losses, run.learning_rates())
+        history = [(loss, EER) for loss in losses]
+        run.write_progress(history, start_rates(params, rates))
     return run
 
 

@@ -11,7 +11,7 @@ import toy
 
 from dataset.errors import InputError
 from misc.params import Params
-from misc.run_dir import RunDir, halving_rates
+from misc.run_dir import RunDir
 from misc.whole_files import write_text
 
 RATES = '"learning_rate": "conf/rates"'
@@ -178,24 +178,6 @@ def test_no_lock_is_left_where_no_run_was_begun(tmp_path):
     with RunDir(str(tmp_path / "new")).locked():
         pass
     assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "losses, rates",
-    [  # what the original's script did with these losses
-        ([5, 6, 6, 6, 6, 6], [4, 4, 4, 2, 2, 1, 1]),
-        ([5, 4, 3, 2], [4, 4, 4, 4, 4]),
-    ],
-)
-def test_halving(losses, rates):
-    assert halving_rates(4, losses, patience=2) == rates
-
-
-def test_recorded_rates_win_unless_they_are_the_same_in_eight_decimals():
-    third = 0.01 / 3
-    recorded = [0.00333333, 0.00333333, 0.002]
-    rates = halving_rates(third, [5, 6, 6, 6, 6], 2, recorded)
-    assert rates == [third, third, 0.002, 0.001, 0.001, 0.0005]
 
 
 def test_the_list_of_rates_is_kept_in_the_folder(tmp_path):

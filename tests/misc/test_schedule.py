@@ -1,5 +1,6 @@
 """Learning rates as pure functions: bounds, warm-up, the recorded ones."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,8 +8,8 @@ import toy
 
 from misc.params import Params
 from misc.schedule import (
-    ends_by_validation,
     epoch_rates,
+    halving_rates,
     reason_to_stop,
     start_rates,
     step_rate,
@@ -68,13 +69,10 @@ def test_halving_and_warm_up(tmp_path):
     assert epoch_rates(params, losses, recorded)[3] == 0.001
 
 
-def test_which_end_by_validation(tmp_path):
+def test_a_file_of_rates_is_warmed_up_too(tmp_path):
     (tmp_path / "rates").write_text("0.1\n0.05\n")
     listed = load(tmp_path, learning_rate="rates", warmup_steps=2)
-    assert not ends_by_validation(listed)
     assert start_rates(listed, epoch_rates(listed, [3.0])) == [0.05, 0.05]
-    assert not ends_by_validation(load(tmp_path, **COSINE))
-    assert ends_by_validation(load(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -91,4 +89,25 @@ def test_which_end_by_validation(tmp_path):
 def test_when_a_training_ends(tmp_path, losses, rates, reason):
     params = load(tmp_path, early_stop_epochs=2)
     assert reason_to_stop(params, losses, rates) == reason
-    assert reason_to_stop(load(tmp_path, **COSINE), losses, rates) is None
+    listed = dataclasses.replace(params, learning_rate="rates")
+    assert reason_to_stop(listed, losses, rates) is None
+    planned = load(tmp_path, **COSINE)
+    assert reason_to_stop(planned, losses, rates) is None
+
+
+@pytest.mark.parametrize(
+    "losses, rates",
+    [  # what the original's script did with these losses
+        ([5, 6, 6, 6, 6, 6], [4, 4, 4, 2, 2, 1, 1]),
+        ([5, 4, 3, 2], [4, 4, 4, 4, 4]),
+    ],
+)
+def test_halving(losses, rates):
+    assert halving_rates(4, losses, patience=2) == rates
+
+
+def test_recorded_rates_win_unless_they_are_the_same_in_eight_decimals():
+    third = 0.01 / 3
+    recorded = [0.00333333, 0.00333333, 0.002]
+    rates = halving_rates(third, [5, 6, 6, 6, 6], 2, recorded)
+    assert rates == [third, third, 0.002, 0.001, 0.001, 0.0005]

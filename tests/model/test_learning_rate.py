@@ -47,7 +47,7 @@ def used(monkeypatch):
     def recorded_fit(feed, model, **arguments):
         recorder = Recorder()
         recorder.set_model(model)
-        arguments["callbacks"].append(recorder)
+        arguments["callbacks"].callbacks.append(recorder)
         fit(feed, model, **arguments)
 
     monkeypatch.setattr(trainer.Feed, "fit", recorded_fit)

@@ -6,10 +6,12 @@ import pytest
 import toy
 from gradients import value_and_gradients
 from loss_cases import margin_keys
-from model.embedder import UtteranceEmbedder
 
+from misc.light.net import LightNet
 from misc.params import Params
 from misc.run_dir import RunDir
+from model.keras_network import KerasNetwork
+from model.light_export import light_form
 from model.speaker_net import SpeakerNet
 from model.trainer import Trainer, load_model
 
@@ -103,8 +105,10 @@ def test_a_run(tmp_path, precision):
     for a, b in zip(whole.weights, load_model(run).weights, strict=True):
         np.testing.assert_array_equal(a, b)
     x = np.random.default_rng(2).normal(size=(70, 5)).astype(np.float32)
-    embedding = UtteranceEmbedder(str(tmp_path / "run"))(x)
+    [embedding] = KerasNetwork(str(tmp_path / "run"))([x])
+    [light] = LightNet(*light_form(whole.in_float32()))([x])
     plain = SpeakerNet(load(tmp_path, **keys | {"precision": "float32"}), 5, 6)
     plain.set_weights(whole.get_weights())
     expected = plain.node("tdnn6_dense")(x[None])[0]
-    np.testing.assert_allclose(embedding, expected, rtol=1e-4, atol=1e-5)
+    for ours in (embedding, light):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)

@@ -2,6 +2,7 @@
 
 import time
 
+import keras
 import numpy as np
 import pytest
 import toy
@@ -10,7 +11,7 @@ from dataset.errors import InputError
 from misc.params import Params
 from misc.queues import training_queue
 from model.step_time import describe, step_seconds, waited_share
-from model.trainer import compiled_model
+from model.trainer import Feed, compiled_model
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,29 @@ def test_the_share_waited_is_the_queues(model, params, tmp_path, monkeypatch):
     monkeypatch.setattr(type(queue), "_fetch", slow_take)
     share = waited_share(model, queue, 0.1, 0.5)
     assert 0.5 < share <= 1
+
+
+def test_no_batch_is_taken_before_the_step_before_has_ended(model):
+    """So what is spent in fetch() is lost, and no batch is, where training goes on."""
+    taken, at_end = [], []
+
+    class Source:  # as the queue, which goes on when it is iterated anew
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            taken.append(batches()[0])
+            return taken[-1]
+
+    class Count(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            time.sleep(0.02)
+            at_end.append(len(taken))
+
+    feed = Feed(Source(), model.feature_dim)
+    for _ in range(2):
+        feed.fit(model, steps_per_epoch=5, callbacks=[Count()])
+    assert at_end == list(range(1, 11))
 
 
 def test_an_unreadable_archive_is_named(model, params, tmp_path):

@@ -60,7 +60,7 @@ def test_a_good_directory_with_its_network(home):
     assert "15 frames at least, 6 speakers" in output
     for name in ("read by 1 workers", "read in the training process", "needed by"):
         assert float(row(output, name)[-3]) > 0
-    assert row(output, "ring of 10 + 1 batches")[1] == "MB"
+    assert row(output, "ring of 15 batches")[1] == "MB"
     assert "Expected share of the time spent waiting for data:" in output
 
 
@@ -230,14 +230,13 @@ def recordings(tmp_path):
     return tmp_path
 
 
-def test_recordings_with_their_network(recordings):
-    output = doctor(recordings)
+def test_recordings_that_features_are_made_of(recordings):
+    output = doctor(recordings, "--no-net")
     assert "train: 12 recordings, about 0." in output
     assert "10 features a frame; of 12 segments made of them 0 cannot be used" in output
     assert row(output, "classes of the spklist, at 3 speeds") == ["12"]
     assert row(output, "there")[:2] == ["12", "36"]
-    assert "12 speakers" in output
-    for name in ("read by 1 workers", "read in the training process", "needed by"):
+    for name in ("read by 1 workers", "read in the training process"):
         assert float(row(output, name)[-3]) > 0
 
 
