@@ -9,15 +9,17 @@
     learning_rate_list   a copy of the file of rates, where the configuration names one
     valid_loss      lines `epoch loss eer`, one for each finished epoch
     versions.json   what the run was made with
+    training_log.csv, validation_log.csv   the log as tables (misc/training_log.py)
+    not_finite.txt  the batches that a NaN came from (model/not_finite.py)
     events.out.*    TensorBoard's scalars
 
 A folder of the original has `model-N.index` and `model-N.data-*` in place of
 `model-N.keras`, and is taken wherever one of ours is; these files are never written or
 deleted here.
 
-Every file but TensorBoard's is whole (misc/whole_files.py), and so is the folder: it
-appears with its configuration in it. An older run moves to `.backup/nnet`, where one is
-kept; `.lock` keeps a second training out.
+Every file but TensorBoard's and the tables is whole (misc/whole_files.py), and so is
+the folder: it appears with its configuration in it. An older run moves to
+`.backup/nnet`, where one is kept; `.lock` keeps a second training out.
 """
 
 from __future__ import annotations

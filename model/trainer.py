@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import zipfile
 from collections.abc import Iterator
 
 import keras
@@ -51,7 +52,7 @@ def load_model(run: RunDir, checkpoint: str = "last") -> SpeakerNet:
     path = run.model_file(step)
     try:
         return keras.saving.load_model(path)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: cannot be loaded: {reason}") from None
 

@@ -54,6 +54,7 @@ CASES = {
         "learning_rate": 3e-5,
         "loss_func": "ge2e_loss",
         "ge2e_loss_type": "softmax",
+        "init_end2end_w": 2.0,
         "batch_type": "end2end",
         "num_valid_speakers_per_batch": 2,
         "num_valid_segments_per_speaker": 2,
@@ -125,13 +126,15 @@ def largest_difference(case: str) -> dict[str, float]:
     (losses, one), (other_losses, other) = (
         train(params, devices) for devices in ((), ("CPU:0", "CPU:1"))
     )
-    steps = np.abs(np.subtract(losses, other_losses)).max(axis=1)
-    named = {f"loss of step {i}": float(apart) for i, apart in enumerate(steps)}
-    return named | differences(one, other)
+    named = (
+        {f"losses of step {i}": np.array(pair) for i, pair in enumerate(values)}
+        for values in (losses, other_losses)
+    )
+    return differences(*named) | differences(one, other)
 
 
 def differences(one: dict, other: dict) -> dict[str, float]:
-    """Of variables; those of numbers above 1, as a share of the largest."""
+    """Between arrays; those of numbers above 1, as a share of the largest."""
     return {
         name: float(np.abs(a - b).max() / max(1.0, np.abs(a).max()))
         for (name, a), b in zip(one.items(), other.values(), strict=True)

@@ -73,8 +73,8 @@ def test_minus_zero_is_zero(tmp_path):
     assert table.num_frames.tolist() == [3, -1]
 
 
-@pytest.mark.parametrize("value", [0.5, -1, 2, 1e-45, np.inf, np.nan])
 @pytest.mark.parametrize("kind", ["f4", "f8", "text"])
+@pytest.mark.parametrize("value", [0.5, -1, 2, 1e-20, np.inf, np.nan])
 def test_other_values_are_refused_as_by_select_voiced_frames(tmp_path, value, kind):
     vectors = [vector.copy() for vector in VECTORS]
     vectors[6][250] = value
@@ -83,8 +83,6 @@ def test_other_values_are_refused_as_by_select_voiced_frames(tmp_path, value, ki
     if kind == "f8":
         vectors = [vector.astype(kind) for vector in vectors]
     path = tmp_path / "vad.ark"
-    if kind == "text" and value == 1e-45:
-        pytest.skip("is 0 as text")
     with pytest.raises(InputError, match=r"utterance u6xx: .*0 and 1, got .*frame 250"):
         VadTable(write_archive(path, vectors, kind != "text"), len(VECTORS))
 

@@ -44,7 +44,8 @@ else
 fi
 overrides="seed=$seed" online=false valid_utts=1
 if grep -q '"waveform_features"' "$nnet_config"; then
-  # Features are made, and augmented, while training: without copies on disk.
+  # The network's features are made, and augmented, while training; what stage 2 makes
+  # is for LDA and PLDA alone.
   online=true valid_utts=2 min_num_utts=1
   # The backslashes are for the shell that run.pl starts.
   overrides="$overrides augment_reverb_lists=[\\\"$data/noise/rir_list\\\"]"
@@ -94,7 +95,7 @@ if begin 1 "MFCC and energy VAD"; then
   done
 fi
 
-if ! $online && begin 2 "augmentation: speeds, reverberation, noise, babble, and their MFCC"; then
+if begin 2 "augmentation: speeds, reverberation, noise, babble, and their MFCC"; then
   sources=("$data/train")
   for speed in $speeds; do
     utils/data/perturb_data_dir_speed.sh "$speed" "$data/train" "$data/train_sp$speed"
@@ -181,14 +182,9 @@ if begin 6 "training; log: $nnetdir/log/train_nnet.log"; then
 fi
 
 if begin 7 "embeddings"; then
-  if $online; then
-    utils/combine_data.sh "$data/train_backend" "$data/train"
-  else
-    utils/subset_data_dir.sh --per-spk "$data/train_aug" "$aug_per_spk" \
-      "$data/train_aug_part"
-    utils/combine_data.sh "$data/train_backend" "$data/train_clean" \
-      "$data/train_aug_part"
-  fi
+  utils/subset_data_dir.sh --per-spk "$data/train_aug" "$aug_per_spk" \
+    "$data/train_aug_part"
+  utils/combine_data.sh "$data/train_backend" "$data/train_clean" "$data/train_aug_part"
   for name in train_backend eval; do
     nnet/run_extract_embeddings.sh --cmd "$train_cmd" --nj "$nj" --checkpoint last \
       "$nnetdir" "$data/$name" "$nnetdir/$name"
