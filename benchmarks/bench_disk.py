@@ -35,10 +35,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 import numpy as np  # noqa: E402
 
 from dataset import feature_reader  # noqa: E402
+from dataset.batch_reader import STORED_FEATURES, BatchReader  # noqa: E402
 from dataset.compressed_matrix import compress  # noqa: E402
 from dataset.data_loader import KaldiDataRandomQueue  # noqa: E402
 from dataset.feature_reader import FeatureReader  # noqa: E402
-from dataset.segments import Segment, Task, read_together  # noqa: E402
+from dataset.segments import Segment, Task  # noqa: E402
 
 SEGMENTS, LENGTH, DIM, ARCHIVES, SPEAKERS = 64, 300, 30, 8, 1000
 LOADER_SECONDS = 10.0
@@ -94,7 +95,7 @@ def forget(folder: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def reading(way: str) -> Iterator[FeatureReader]:
+def reading(way: str) -> Iterator[BatchReader]:
     """A reader that goes this way."""
     with contextlib.ExitStack() as patches:
 
@@ -106,12 +107,10 @@ def reading(way: str) -> Iterator[FeatureReader]:
         if way in ("system", "page by page"):
             patch(FeatureReader, "expect", lambda self, wanted, at: None)
         if way == "in order of the batch":
-            patch(feature_reader, "sorted", lambda items, key=None: items)
-        if way == "in order of the batch":
             patch(feature_reader, "_by_place", lambda place: 0)
         if way == "in memory, asking":
             patch(feature_reader, "_QUIET", 1 << 60)
-        yield FeatureReader()
+        yield BatchReader(STORED_FEATURES)
 
 
 def read_batches(
@@ -119,6 +118,7 @@ def read_batches(
 ) -> list[tuple[float, float]]:
     """Seconds of each batch, and of them those spent computing."""
     batch = np.empty((SEGMENTS, LENGTH, DIM), np.float32)
+    progress = np.zeros(1, np.int64)
     seconds = []
     with reading(way) as reader:
         for _ in range(1 + way.startswith("in memory")):
@@ -130,7 +130,7 @@ def read_batches(
                 segments = list(map(Segment, names, names, starts))
                 task = Task(step, segments, LENGTH, DIM)
                 begun, busy = time.perf_counter(), time.process_time()
-                if not read_together(reader, task, batch, lambda row: None):
+                if reader.read(task, batch, progress):
                     raise SystemExit("the archives cannot be read")
                 passed = time.perf_counter() - begun
                 seconds.append((passed, time.process_time() - busy))

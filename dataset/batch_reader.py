@@ -51,7 +51,12 @@ class BatchReader:
             batch: float32 [segments, frames, dim], to be filled.
             progress: [1], gets 1 + the row that is being read, at the end 0.
         """
+        with self._stored.watch:
+            return self._read_batch(task, batch, progress)
 
+    def _read_batch(
+        self, task: Task, batch: np.ndarray, progress: np.ndarray
+    ) -> list[Fault]:
         def at(row: int) -> None:
             progress[0] = row + 1
 

@@ -80,12 +80,15 @@ class FeatureReader:
     Archives are memory-mapped once and stay open in the process; they must not change
     meanwhile. A reader can be pickled, which forgets the maps. Text and pipes are read
     too, but whole each time.
+
+    Attributes:
+        watch: the context that a batch is read in, for `expect` to know of a disk.
     """
 
     def __init__(self) -> None:
         self._maps: dict[str, mmap.mmap] = {}
         self._places: dict[str, StoredMatrix] = {}
-        self._disk = _DiskWatch()
+        self.watch = DiskWatch()
 
     def __reduce__(self) -> tuple[type[FeatureReader], tuple[()]]:
         return FeatureReader, ()
@@ -181,14 +184,14 @@ class FeatureReader:
         """Has the system fetch what will be read, all at once and by place on the disk.
 
         Waits until it is known where that is, but not for the frames. Tells of no
-        fault. Does nothing while all that is read lies in memory.
+        fault. Does nothing while all that is read (within `watch`) lies in memory.
 
         Args:
             wanted: rxfilenames, first frames and numbers of frames; only looked at if
                 there is something to do.
             at: as for `read_many`.
         """
-        if not self._disk.is_reading():
+        if not self.watch.is_reading:
             return
         wanted = list(wanted)
         beginnings = list(self._beginnings(name for name, _, _ in wanted))
@@ -264,19 +267,30 @@ class FeatureReader:
         return archive
 
 
-class _DiskWatch:
-    """Whether this process has lately had to read from a disk."""
+class DiskWatch:
+    """A context that notices whether what is done in it has to wait for a disk.
+
+    Attributes:
+        is_reading: whether that was so lately; at first, too.
+    """
 
     def __init__(self) -> None:
-        self._seen = (-1, -1)
+        self.is_reading = True
         self._quiet = 0
 
-    def is_reading(self) -> bool:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        now = (usage.ru_majflt, usage.ru_inblock)
-        self._quiet = 0 if now != self._seen else self._quiet + 1
-        self._seen = now
-        return self._quiet <= _QUIET
+    def __enter__(self) -> None:
+        self._before = _signs_of_reading()
+
+    def __exit__(self, *error: object) -> None:
+        waited = _signs_of_reading() != self._before
+        self._quiet = 0 if waited else self._quiet + 1
+        self.is_reading = self._quiet <= _QUIET
+
+
+def _signs_of_reading() -> tuple[int, int, int]:
+    """Of this thread. A page that is on its way already counts only as a wait."""
+    usage = resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF))
+    return usage.ru_majflt, usage.ru_inblock, usage.ru_nvcsw
 
 
 def _speech_features(
