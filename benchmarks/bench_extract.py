@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 from nnet import program  # noqa: E402
 
-program.prepare_products(threads=1)
+program.limit_threads(1)
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 import numpy as np  # noqa: E402

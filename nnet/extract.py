@@ -47,8 +47,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Extracts; 1 if nothing was done."""
     args = parse_args()
-    program.prepare_products(args.num_threads)
-    from nnet.extraction import extract  # and NumPy, which looks but once
+    program.limit_threads(args.num_threads)
+    from nnet.extraction import extract  # and NumPy, which reads the limit once
 
     return extract(args)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import faulthandler
 import gc
 import importlib
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable
@@ -122,29 +120,13 @@ def training_params(args: argparse.Namespace, model_dir: str) -> Params:
     return params
 
 
-def prepare_products(threads: int) -> None:
-    """Settles how NumPy multiplies matrices; before it is imported.
+def limit_threads(number: int) -> None:
+    """Limits NumPy's products to so many threads; before NumPy is imported.
 
-    It gets so many threads: else each of the jobs beside one another has as many as
-    there are cores. And OpenBLAS, which does not know AMD's newer processors, is told
-    of AVX-512, with which it is nearly twice as fast.
+    Else each of the jobs beside one another has as many as there are cores.
     """
     for library in ("OPENBLAS", "OMP", "MKL"):
-        os.environ[f"{library}_NUM_THREADS"] = str(threads)
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        if has_avx512(file.read()):
-            os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
-
-
-def has_avx512(cpuinfo: str) -> bool:
-    """Whether an AMD processor has what Intel's Skylake-X has."""
-    flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
-    wanted = {f"avx512{part}" for part in ("f", "cd", "bw", "dq", "vl")}
-    return (
-        "AuthenticAMD" in cpuinfo
-        and flags is not None
-        and wanted <= set(flags[1].split())
-    )
+        os.environ[f"{library}_NUM_THREADS"] = str(number)
 
 
 def import_keras_quietly() -> None:

@@ -13,7 +13,7 @@ import toy
 from dataset.errors import InputError
 from misc.params import Params
 from misc.run_dir import RunDir
-from nnet.program import has_avx512, training_params
+from nnet.program import training_params
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,12 +84,3 @@ def test_ctrl_c_while_tensorflow_is_imported_ends_the_program_at_once(tmp_path):
             assert process.wait(10) == -signal.SIGINT
         finally:
             process.kill()
-
-
-def test_avx512_of_amd():
-    flags = "flags\t\t: fpu avx2 avx512f avx512dq avx512cd avx512bw avx512vl sha_ni\n"
-    amd = "vendor_id\t: AuthenticAMD\n"
-    assert has_avx512(amd + flags)
-    assert not has_avx512(amd + flags.replace(" avx512vl", ""))
-    assert not has_avx512("vendor_id\t: GenuineIntel\n" + flags)
-    assert not has_avx512("CPU architecture: 8\n")
