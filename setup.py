@@ -11,7 +11,15 @@ setup(
     description="Speaker verification with Kaldi recipes and Keras networks",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=["dataset", "misc", "misc.backend", "misc.kaldi", "model", "nnet"],
+    packages=[
+        "dataset",
+        "misc",
+        "misc.backend",
+        "misc.kaldi",
+        "misc.light",
+        "model",
+        "nnet",
+    ],
     install_requires=[
         "tensorflow>=2.21",
         "keras>=3.12",

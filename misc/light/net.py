@@ -119,6 +119,9 @@ class LightNet:
             operation that is not known here.
     """
 
+    batch_frames = 3000
+    """Together these are 15 % faster than one utterance after the other."""
+
     def __init__(
         self,
         description: Mapping[str, Any],

@@ -19,8 +19,8 @@ class Moments:
 
     dim, context, node = 3, 4, "moments"
 
-    def __init__(self, kind="vector"):
-        self.kind = kind
+    def __init__(self, kind="vector", batch_frames=100):
+        self.kind, self.batch_frames = kind, batch_frames
         self.batches = []
 
     def __call__(self, utterances):
@@ -97,8 +97,8 @@ def test_what_is_refused(bad, kind, words):
 def test_a_stream_keeps_the_order():
     """Good and bad, short and in chunks; batches of about so many frames."""
     lengths = [5, 2, 30, 200, 7, 3, 6, 100, 5]
-    network = Moments()
-    embedder = Embedder(network, chunk_size=50, batch_frames=60)
+    network = Moments(batch_frames=60)
+    embedder = Embedder(network, chunk_size=50)
     entries = [(str(i), features(n)) for i, n in enumerate(lengths)]
     found = list(embedder.stream(iter(entries)))
     assert [key for key, _ in found] == [key for key, _ in entries]
@@ -111,13 +111,13 @@ def test_a_stream_keeps_the_order():
 
 
 def test_a_stream_does_not_read_far_ahead():
-    network, read = Moments(), []
+    network, read = Moments(batch_frames=50), []
 
     def entries():
         for i in range(1000):
             read.append(i)
             yield str(i), features(10)
 
-    stream = Embedder(network, batch_frames=50).stream(entries())
+    stream = Embedder(network).stream(entries())
     next(stream)
     assert len(read) == 5

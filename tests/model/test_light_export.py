@@ -11,6 +11,7 @@ from misc.light.net import LightNet
 from misc.light.place import find_light
 from misc.params import Params
 from misc.run_dir import RunDir
+from model.keras_network import KerasNetwork
 from model.light_export import NotLight, light_form, make_light
 from model.pooling import POOLINGS
 from model.speaker_net import SpeakerNet
@@ -156,22 +157,24 @@ def test_what_has_no_light_form(monkeypatch, tmp_path, layer, reason):
         light_form(network(pooling_type="mine"))
 
 
-def test_made_once(monkeypatch, tmp_path):
-    """And again for another checkpoint; in the cache if the folder is no place."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    run = RunDir(str(tmp_path / "net"))
-    net = network()
+def save_run(folder, net):
+    """A model folder with this network."""
+    run = RunDir(str(folder / "net"))
     run.create(net.params, 5, 7)
     net.compile(optimizer="sgd")
     net.optimizer.build(net.trainable_variables)
+    net.save(run.model_file(3))
+    (folder / "net/nnet/checkpoint").write_text(
+        'all_model_checkpoint_paths: "model-3"\n'
+    )
+    return run
 
-    def save():
-        net.save(run.model_file(3))
-        (tmp_path / "net/nnet/checkpoint").write_text(
-            'all_model_checkpoint_paths: "model-3"\n'
-        )
 
-    save()
+def test_made_once(monkeypatch, tmp_path):
+    """And again for another checkpoint; in the cache if the folder is no place."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    net = network()
+    run = save_run(tmp_path, net)
     path = make_light(run, 3)
     assert path == find_light(run, 3)
     monkeypatch.setattr(model.light_export, "load_model", None)  # not needed again
@@ -180,7 +183,7 @@ def test_made_once(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     [x] = utterances((50,))
     net.get_layer("tdnn").get_layer("tdnn6_dense").bias.assign_add(np.ones(512))
-    save()
+    net.save(run.model_file(3))
     assert find_light(run, 3) is None
     (tmp_path / "net/nnet/light").rename(tmp_path / "away")
     (tmp_path / "net/nnet/light").write_text("in the way")
@@ -189,3 +192,16 @@ def test_made_once(monkeypatch, tmp_path):
     [got] = LightNet(*read_light(path))([x])
     expected = np.asarray(net.node("tdnn6_dense")(x[None]))[0]
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["attention", "ghost vlad", "prelu"])
+def test_the_same_network_in_keras(tmp_path, case):
+    """KerasNetwork, whose batches have utterances of several lengths."""
+    net = network(**CASES[case])
+    run = save_run(tmp_path, net)
+    several = utterances((40, 36, 15, 44, 100))
+    for node in ("", "tdnn4_relu", "output"):
+        light = LightNet(*light_form(net), node)
+        theirs = KerasNetwork(run.model_dir, node)
+        for got, expected in zip(theirs(several), light(several), strict=True):
+            assert abs(got - expected).max() < 1e-5 * abs(expected).max()

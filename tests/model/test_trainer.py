@@ -138,11 +138,13 @@ def test_scalars_for_tensorboard(data, tmp_path):
 
 
 def test_embeddings_of_keras(data, tmp_path):
-    """One length together, others apart."""
+    """Like lengths together, others apart; each as it is alone."""
     model_dir = train(data, tmp_path)
     rng = np.random.default_rng(2)
-    utterances = [rng.normal(size=(n, 5)).astype(np.float32) for n in (40, 30, 40)]
-    for node, kind in (("", "vector"), ("tdnn4_relu", "matrix")):
+    utterances = [
+        rng.normal(size=(n, 5)).astype(np.float32) for n in (40, 30, 40, 33, 90)
+    ]
+    for node, kind in (("", "vector"), ("tdnn4_relu", "matrix"), ("output", "vector")):
         network = KerasNetwork(str(model_dir), node)
         assert (network.kind, network.dim, network.context) == (kind, 5, 15)
         keras_node = load_model(RunDir(str(model_dir))).node(node or "tdnn6_dense")
