@@ -32,7 +32,7 @@ def open_network(
         gpu: its number; -1: none.
 
     Raises:
-        InputError: no such model, checkpoint or endpoint.
+        InputError: no such model, checkpoint, endpoint or GPU.
     """
     run = RunDir(model_dir)
     step = run.choose_checkpoint(checkpoint)
@@ -42,9 +42,15 @@ def open_network(
             return LightNet(description, weights, node)
         _logger.info("TensorFlow computes: %s", description[UNSUPPORTED])
     os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # for jobs that share it
     program.import_keras_quietly()
     program.use_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+    import keras
+
     from model.keras_network import KerasNetwork
+
+    if gpu >= 0 and not keras.distribution.list_devices("gpu"):
+        raise InputError(f"no GPU {gpu} is found: see nvidia-smi, or leave out --gpu")
 
     return KerasNetwork(model_dir, node, str(step))
 

@@ -13,6 +13,9 @@ import pytest
 import toy
 
 from dataset.kaldi_table import SequentialReader, TableWriter
+from misc.light.light_file import write_light
+from misc.light.net import UNSUPPORTED
+from misc.light.place import light_paths
 from misc.params import Params
 from misc.run_dir import RunDir
 from model.keras_network import KerasNetwork
@@ -200,6 +203,7 @@ def test_wrong_names(call, tmp_path):
         (("-s", "20", "net"), "chunk size 20: at least 30 frames"),
         (("-n", "--node", "tdnn3_bn", "net"), "nothing to normalise"),
         (("nothing",), "is this a model folder?"),
+        (("-g", "0", "net"), "no GPU 0 is found"),
     ):
         done = call("extract.py", *arguments, feats, "ark:/dev/null", status=1)
         assert words in done.stderr, words
@@ -235,6 +239,20 @@ def test_many_jobs_make_the_light_form_once(home, environment, tmp_path):
         assert job.returncode == 0, errors
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
     assert len(os.listdir(tmp_path / "net/nnet/light")) == 1
+
+
+def test_a_network_without_a_light_form_is_computed_by_keras(home, call, tmp_path):
+    shutil.copytree(home / "net", tmp_path / "net")
+    [path, _] = light_paths(RunDir(str(tmp_path / "net")), 3)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    write_light(path, {UNSUPPORTED: "keras.ops Fancy"}, {})
+    feats = write_features(tmp_path / "f.ark", {"u": noise(60), "v": noise(50)})
+    for model, out in ((tmp_path / "net", "x"), ("net", "y")):
+        done = call("extract.py", model, feats, f"ark:{tmp_path}/{out}")
+        assert ("TensorFlow computes: keras.ops Fancy" in done.stderr) == (out == "x")
+    by_keras, light = (vectors(f"ark:{tmp_path}/{out}") for out in ("x", "y"))
+    for key, vector in light.items():
+        np.testing.assert_allclose(by_keras[key], vector, rtol=1e-4, atol=1e-5)
 
 
 def test_shell_script(home, call, tmp_path):
