@@ -9,6 +9,7 @@ import pytest
 import toy
 
 from misc.params import Params
+from model.light_export import light_form
 from model.pooling import POOLINGS
 from model.speaker_net import LOSSES, NETWORKS, SpeakerNet
 
@@ -46,3 +47,4 @@ def test_the_page(tables, tmp_path, key):
     net.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras")
     np.testing.assert_array_equal(again(x), net(x))
+    light_form(net)  # raises if it has none

@@ -100,7 +100,7 @@ class _Instruction:
 
 
 class LightNet:
-    """From the features of utterances to one endpoint.
+    """From the features of utterances to one endpoint; not for two threads at once.
 
     Args:
         description: see above; besides the steps it has `feature_dim`, `context`,
