@@ -161,19 +161,20 @@ def entry(path: str) -> str:
     quoted = shlex.quote(path)
     if path.endswith(".m4a"):
         return f"ffmpeg -nostdin -v 8 -i {quoted} -f wav -acodec pcm_s16le - |"
+    if path.endswith(".flac"):
+        return f"flac -dcs {quoted} |"
     return path if quoted == path else f"cat {quoted} |"
 
 
 def check_decoder(recordings: Recordings) -> None:
-    """Refuses m4a files where nothing can decode them."""
-    if shutil.which("ffmpeg") or importlib.util.find_spec("av"):
+    """Refuses m4a files where nothing can decode them: a real Kaldi needs ffmpeg."""
+    kaldi = bool(os.environ.get("KALDI_ROOT"))
+    if shutil.which("ffmpeg") or importlib.util.find_spec("av") and not kaldi:
         return
     path = next((path for path in recordings.values() if path.endswith(".m4a")), None)
     if path is not None:
-        raise InputError(
-            f"{path}: to decode m4a, the program 'ffmpeg' or the Python package 'av' "
-            "(pip install av) is needed"
-        )
+        other = "" if kaldi else " or the Python package 'av' (pip install av)"
+        raise InputError(f"{path}: decoding m4a needs the program 'ffmpeg'{other}")
 
 
 def write_data_dir(directory: str, recordings: Recordings) -> None:
