@@ -129,6 +129,17 @@ def test_every_layout(tmp_path, layout1, layout2):
     assert "published are 1251 speakers, 153516 recordings" in done.stderr
 
 
+@pytest.mark.parametrize("layout1", ["zip", "merged"])
+def test_nobody_of_the_test_set_is_trained_on(tmp_path, layout1):
+    """Told by the folders, or by the metadata; not by the lists alone."""
+    make_corpora(tmp_path, layout1)
+    (tmp_path / "V1/meta/veri_test.txt").write_text(TRIALS.splitlines()[0])
+    if layout1 == "zip":
+        (tmp_path / "V1/vox1_meta.csv").unlink()
+    assert prepare(tmp_path).returncode == 0
+    assert list(table(tmp_path / "data/train/utt2spk")) == keys(SECOND + FIRST[:8])
+
+
 @pytest.mark.parametrize("layout2", LAYOUTS_2)
 def test_official_protocol(tmp_path, layout2):
     make_corpora(tmp_path, layout2=layout2)

@@ -13,8 +13,9 @@ trials name, and the lists as trials_o, trials_o_clean, ...:
 
 (o also as voxceleb1_test_v2.txt or, with names of speakers, voxceleb1_test.txt), looked
 for in <voxceleb1> and the folders right below. --protocol original trains on all of
-VoxCeleb2 and on those speakers of VoxCeleb1 that are not in the lists; e and h are made
-of these, so they are refused. --protocol official trains on the dev set of VoxCeleb2.
+VoxCeleb2 and on those speakers of VoxCeleb1 that are neither in its test set nor in the
+lists; e and h are made of these, so they are refused. --protocol official trains on the
+dev set of VoxCeleb2.
 """
 
 from __future__ import annotations
@@ -207,9 +208,13 @@ def prepare(args: argparse.Namespace) -> None:
             f"{args.voxceleb1}: {len(missing)} of the {len(named)} recordings in the "
             f"lists of trials are missing, the first is {missing[0]}: is it whole?"
         )
-    tested = {speaker_of(key) for key in named}
     train: Recordings = {}
     if args.protocol == "original":
+        tested = {speaker_of(key) for key in named}
+        tested |= {
+            speaker for speaker, part in metadata.parts.items() if part == "test"
+        }
+        tested |= {speaker_of(key) for key in first if first[key].part == "test"}
         train = {k: f.path for k, f in first.items() if speaker_of(k) not in tested}
     if args.voxceleb2:
         no_names = Metadata("", {}, {})
