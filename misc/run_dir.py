@@ -122,9 +122,15 @@ class RunDir:
         finally:
             shutil.rmtree(draft.path, ignore_errors=True)
 
+    def add_facts(self, feature_dim: int, num_speakers: int) -> None:
+        """Writes the small files that the original's run may have left out."""
+        facts = {"feature_dim": feature_dim, "num_speakers": num_speakers}
+        for name, number in facts.items():
+            if not os.path.exists(self.file(name)):
+                write_text(self.file(name), f"{number}\n")
+
     def _write_facts(self, params: Params, feature_dim: int, num_speakers: int) -> None:
-        write_text(self.file("feature_dim"), f"{feature_dim}\n")
-        write_text(self.file("num_speakers"), f"{num_speakers}\n")
+        self.add_facts(feature_dim, num_speakers)
         write_text(self.file("versions.json"), json.dumps(versions(), indent=2) + "\n")
         rates = params.learning_rate_list()
         if rates is not None:  # the folder must not depend on a file elsewhere
@@ -232,7 +238,7 @@ class RunDir:
         if which == "-1":
             best = self.best_step(steps[-1])
             return self._kept(steps[-1] if best is None else best, steps)
-        if not which.isdigit():
+        if not which.isdecimal():
             raise InputError(f"checkpoint '{which}': expected last, -1 or a number")
         return self._kept(int(which), steps)
 
