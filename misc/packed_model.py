@@ -109,12 +109,10 @@ def _shipped_config(run: RunDir) -> str:
     of a stranger's choice. All but the list of rates belong to `waveform_features`.
     """
     params = run.params()
-    plain = {
-        field.name: field.default for field in dataclasses.fields(AugmentationKeys)
-    }
-    if isinstance(params.learning_rate, str):
-        plain["learning_rate"] = run.learning_rates()[0]
-    return dataclasses.replace(params, **plain).to_json()
+    if rates := params.learning_rate_list():
+        params = dataclasses.replace(params, learning_rate=rates[0])
+    without: Any = dataclasses.asdict(AugmentationKeys())
+    return dataclasses.replace(params, **without).to_json()
 
 
 def _add(archive: zipfile.ZipFile, name: str, source: IO[bytes]) -> dict[str, Any]:

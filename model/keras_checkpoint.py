@@ -48,25 +48,25 @@ def _count_arrays(path: str) -> int:
     Raises:
         ValueError, OSError, KeyError, BadZipFile: the file is not as we write it.
     """
-    number = 0
+    arrays: dict[str, h5py.Dataset] = {}
 
-    def check_link(name: str, link: object) -> None:
-        if not isinstance(link, h5py.HardLink):
-            raise ValueError(f"{name} is a link to elsewhere")
+    def is_link(name: str, link: object) -> str | None:
+        return None if isinstance(link, h5py.HardLink) else name
 
-    def check_array(name: str, array: object) -> None:
-        nonlocal number
-        if isinstance(array, h5py.Dataset):
-            _check_stored(name, array)
-            number += not name.startswith("optimizer/")
+    def collect(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            arrays[name] = item
 
     with zipfile.ZipFile(path) as archive:
         if archive.getinfo(WEIGHTS).compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"{WEIGHTS} is compressed")
         with archive.open(WEIGHTS) as stream, h5py.File(stream, "r") as file:
-            file.visititems_links(check_link)
-            file.visititems(check_array)
-    return number
+            if link := file.visititems_links(is_link):
+                raise ValueError(f"{link} is a link to elsewhere")
+            file.visititems(collect)
+            for name, array in arrays.items():
+                _check_stored(name, array)
+    return sum(1 for name in arrays if not name.startswith("optimizer/"))
 
 
 def _check_stored(name: str, array: h5py.Dataset) -> None:

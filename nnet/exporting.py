@@ -14,7 +14,6 @@ import numpy as np
 
 from dataset.errors import InputError
 from dataset.front_end import FrontEnd
-from dataset.kaldi_stream import located
 from dataset.kaldi_table import SequentialReader
 from dataset.wav import Wave
 from misc import manifest
@@ -69,7 +68,7 @@ def export(args: argparse.Namespace, folder: str) -> dict[str, Any]:
         **facts,
         "check": {
             "utterances": number,
-            "of": args.check or "noise",
+            "real": bool(args.check),
             "largest_relative_difference": difference,
             "bound": BOUND,
         },
@@ -122,9 +121,16 @@ def _features(rspecifier: str, network: Network) -> Utterances:
 
 
 def _recordings(rspecifier: str, front_end: FrontEnd) -> Utterances:
-    for key, wave in _waves(rspecifier, front_end.waves.sample_frequency):
-        with located(key):
+    rate = front_end.waves.sample_frequency
+    for key, wave in _waves(rspecifier, rate):
+        if wave.rate != rate:
+            _logger.warning("%s: %g Hz, not %g: left out", key, wave.rate, rate)
+            continue
+        try:
             features = front_end.voiced_frames(key, wave)
+        except InputError as error:
+            _logger.warning("%s: %s: left out", key, error)
+            continue
         channel = max(front_end.waves.channel, 0)
         yield key, wave.samples[channel].astype(np.float32), features
 
