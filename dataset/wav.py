@@ -74,6 +74,20 @@ def read_wave(source: Source) -> Wave:
         return _decode(stream, name)
 
 
+def read_wave_file(path: str | os.PathLike[str]) -> Wave:
+    """Reads a sound file; no command is run, whatever the name.
+
+    Raises:
+        InputError: as `read_wave`.
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as stream:
+            return _decode(stream, name)
+    except OSError as error:
+        raise InputError(f"cannot open {name}: {error.strerror}") from None
+
+
 def write_wave(target: Source, samples: np.ndarray, rate: int) -> None:
     """Writes 16-bit PCM to a wxfilename or stream.
 
