@@ -36,9 +36,9 @@ def read_waves(sources: Sequence[str]) -> Entries:
         [source] = sources
         if os.path.isdir(source):
             return _read_directory(source)
-        if source.endswith(".scp") and os.path.exists(source):
-            source = f"scp:{source}"
         specifier = parse_rspecifier(source)
+        if specifier is None and source.endswith(".scp"):
+            return _read_script(source)
         if specifier is not None and specifier.forms == ("scp",):
             return _read_script(specifier.filename)
         if specifier is not None:
