@@ -317,7 +317,7 @@ def _to_samples(data: bytes, layout: _Format, name: str) -> np.ndarray:
     data = data[: count * size]
     values, scale = _parse_values(data, layout.tag, size)
     samples = np.ascontiguousarray(values.reshape(-1, channels).T, np.float32)
-    return samples * np.float32(scale)
+    return samples if scale == 1 else samples * np.float32(scale)
 
 
 def _parse_values(data: bytes, tag: int, size: int) -> tuple[np.ndarray, float]:
