@@ -12,10 +12,10 @@ import hashlib
 import os
 from typing import Any
 
+from dataset import front_end_conf as conf
 from dataset.errors import InputError
-from dataset.front_end import ComputeMfccOptions, FrontEnd, read_front_end
-from dataset.options import read_config
-from misc.backend import verifier
+from dataset.front_end import ComputeMfccOptions
+from misc.model_front_end import model_front_end
 from misc.run_dir import RunDir, versions
 
 NAME = "manifest.json"
@@ -34,7 +34,6 @@ def model_facts(
         OSError: a file cannot be read.
     """
     params = run.params()
-    front_end = model_front_end(run)
     return {
         "licence": licence or None,
         "training_data": training_data or None,
@@ -45,26 +44,17 @@ def model_facts(
         "feature_dim": run.number("feature_dim"),
         "num_speakers": run.number("num_speakers"),
         "checkpoint": {"step": step, "sha256": checkpoint_digest(run, step)},
-        "front_end": None if front_end is None else front_end_facts(front_end),
+        "front_end": _front_end_facts(run),
         "versions": versions(),
     }
 
 
-def model_front_end(run: RunDir) -> FrontEnd | None:
-    """The front end that a model folder holds; None if it holds none.
-
-    Raises:
-        InputError: a file of it is missing or wrong.
-    """
-    folder = os.path.join(run.model_dir, verifier.FOLDER)
-    if not os.path.isdir(folder):
+def _front_end_facts(run: RunDir) -> dict[str, Any] | None:
+    """How features are made, by the names of Kaldi's options; None: not fully known."""
+    names = conf.conf_paths(run.front_end)
+    if conf.VAD not in names or not any(kind in names for kind in conf.KINDS):
         return None
-    path = os.path.join(folder, verifier.EMBEDDING_CONF)
-    return read_front_end(folder, read_config(verifier.EmbeddingOptions, path).compress)
-
-
-def front_end_facts(front_end: FrontEnd) -> dict[str, Any]:
-    """A front end by the names of Kaldi's options."""
+    front_end = model_front_end(run)
     kind = "mfcc" if isinstance(front_end.waves, ComputeMfccOptions) else "fbank"
     parts = dataclasses.asdict(front_end)
     return {kind: parts.pop("waves"), **parts}

@@ -34,7 +34,9 @@ import zipfile
 from collections.abc import Mapping
 from typing import IO, Any
 
+from dataset import front_end_conf as conf
 from dataset.errors import InputError
+from dataset.front_end import read_wave_options
 from dataset.kaldi_stream import located
 from dataset.options import read_config
 from misc import manifest
@@ -49,7 +51,6 @@ KIND, VERSION = "tf-kaldi-speaker model", 1
 CONFIG = "nnet/config.json"
 _NUMBERS = ("nnet/feature_dim", "nnet/num_speakers")
 _MODEL = re.compile(r"nnet/model-(0|[1-9][0-9]{0,14})\.keras")
-_CONFS = ("mfcc.conf", "fbank.conf", "copy-feats.conf", "vad.conf", "cmvn.conf")
 _SCORING = (
     verifier.EMBEDDING_CONF,
     verifier.MEAN,
@@ -58,8 +59,8 @@ _SCORING = (
     verifier.CALIBRATION,
 )
 _OPTIONAL = (
-    *(f"nnet/front_end/{name}" for name in _CONFS),
-    *(f"{verifier.FOLDER}/{name}" for name in (*_CONFS, *_SCORING)),
+    *(f"nnet/front_end/{name}" for name in conf.NAMES),
+    *(f"{verifier.FOLDER}/{name}" for name in _SCORING),
     "README.md",
     "LICENSE",
 )
@@ -260,12 +261,11 @@ def _check_model(run: RunDir, step: int) -> None:
 
 def _check_parts(run: RunDir, step: int) -> None:
     """Reads the front end and the back end, if they are there."""
-    front_end = manifest.model_front_end(run)
-    if front_end is not None:
-        waves = front_end.waves
-        tables = waves.vtln_map, waves.utt2spk, waves.write_utt2dur
-        if any(tables):
-            raise InputError("the options of the features name tables")
+    for kind, path in conf.conf_paths(run.front_end).items():
+        if kind in conf.KINDS:
+            waves = read_wave_options(path, kind)
+            if waves.vtln_map or waves.utt2spk or waves.write_utt2dur:
+                raise InputError(f"nnet/front_end/{kind} names tables")
     folder = os.path.join(run.model_dir, verifier.FOLDER)
     if not os.path.isdir(folder):
         return

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from dataset.errors import InputError
+from dataset.errors import InputError, Unusable
 from dataset.front_end import FrontEnd
 from dataset.kaldi_table import SequentialReader
 from dataset.wav import Wave
 from misc import manifest
-from misc.embedder import Embedder, Network, Unusable
+from misc.embedder import Embedder, Network
+from misc.model_front_end import model_front_end
 from misc.run_dir import RunDir
 from model.export import FORMATS, check_packages, export_module
 from model.trainer import load_model
@@ -77,12 +78,7 @@ def export(args: argparse.Namespace, folder: str) -> dict[str, Any]:
 
 def _front_end(run: RunDir) -> FrontEnd:
     """That of the model folder, without what changes from one call to the next."""
-    front_end = manifest.model_front_end(run)
-    if front_end is None:
-        raise InputError(
-            f"--input wav: {run.model_dir} has no front end; nnet/make_verifier.py "
-            "puts it there"
-        )
+    front_end = model_front_end(run)
     waves = dataclasses.replace(front_end.waves, dither=0.0)
     return dataclasses.replace(front_end, waves=waves, compress=False)
 

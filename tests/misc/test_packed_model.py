@@ -22,7 +22,6 @@ CONFS = {
     "mfcc.conf": "--num-ceps=5\n--num-mel-bins=12\n",
     "vad.conf": "--vad-energy-threshold=5.5\n",
     "cmvn.conf": "--cmn-window=300\n",
-    "embedding.conf": "--checkpoint=7\n",
 }
 
 
@@ -31,7 +30,8 @@ def model(tmp_path):
     """A run whose checkpoint is some bytes: packing does not look into it."""
     folder = tmp_path / "model"
     run = RunDir(str(folder))
-    run.create(Params.from_json(str(toy.write_config(tmp_path / "c.json"))), 5, 9)
+    params = Params.from_json(str(toy.write_config(tmp_path / "c.json")))
+    run.create(params, 5, 9, front_end=CONFS)
     (folder / "nnet/model-3.keras").write_bytes(b"older")
     (folder / MODEL).write_bytes(np.random.default_rng(0).bytes(5000))
     (folder / "nnet/checkpoint").write_text(
@@ -39,8 +39,7 @@ def model(tmp_path):
     )
     (folder / "nnet/valid_loss").write_text("0 1.0 0.1\n")
     (folder / "verifier").mkdir()
-    for name, text in CONFS.items():
-        (folder / "verifier" / name).write_text(text)
+    (folder / "verifier/embedding.conf").write_text("--checkpoint=7\n")
     write_vec_flt(str(folder / "verifier/mean.vec"), np.zeros(16, np.float32))
     write_mat(str(folder / "verifier/transform.mat"), np.eye(4, 16, dtype=np.float32))
     (folder / "LICENSE").write_text("CC BY 4.0")
@@ -99,14 +98,19 @@ def test_what_comes_back(model, packed, tmp_path):
     new = RunDir(str(tmp_path / "new"))
     assert new.choose_checkpoint() == new.choose_checkpoint("-1") == 7
     assert new.params() == model.params()
-    names = [*(f"verifier/{name}" for name in CONFS), "verifier/mean.vec", "LICENSE"]
+    names = [
+        *(f"nnet/front_end/{name}" for name in CONFS),
+        "verifier/mean.vec",
+        "LICENSE",
+    ]
     for name in (MODEL, "nnet/feature_dim", "verifier/transform.mat", *names):
         assert (tmp_path / "new" / name).read_bytes() == (
             tmp_path / "model" / name
         ).read_bytes()
     assert not (tmp_path / "new/notes.txt").exists()
     assert sorted(os.listdir(tmp_path / "new/nnet")) == [
-        "checkpoint", "config.json", "feature_dim", "model-7.keras", "num_speakers"
+        "checkpoint", "config.json", "feature_dim", "front_end", "model-7.keras",
+        "num_speakers",
     ]  # fmt: skip
     assert said["training_data"] == "libri" and said["licence"] == "CC BY 4.0"
     assert said["feature_dim"] == 5 and said["checkpoint"]["step"] == 7
@@ -281,9 +285,9 @@ def test_manifests_that_are_none(packed, tmp_path, content, message):
         ("nnet/config.json", b"[" * 100_000),
         ("nnet/config.json", b"{}"),
         ("verifier/plda", b"\0B garbage"),
-        ("verifier/mfcc.conf", b"--config=/etc/passwd\n"),
-        ("verifier/mfcc.conf", b"--utt2spk=touch /tmp/evil |\n"),
-        ("verifier/mfcc.conf", b"--vtln-map=touch /tmp/evil |\n"),
+        ("nnet/front_end/mfcc.conf", b"--config=/etc/passwd\n"),
+        ("nnet/front_end/mfcc.conf", b"--utt2spk=touch /tmp/evil |\n"),
+        ("nnet/front_end/mfcc.conf", b"--vtln-map=touch /tmp/evil |\n"),
         ("verifier/embedding.conf", b"--checkpoint=../../x\n"),
         ("verifier/embedding.conf", b"--checkpoint=8\n"),
         ("verifier/calibration.json", b"{}"),

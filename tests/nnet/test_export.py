@@ -61,7 +61,6 @@ CONFS = {
     "mfcc.conf": "--num-ceps=5\n--num-mel-bins=12\n--snip-edges=false\n",
     "vad.conf": "--vad-energy-threshold=5.5\n",
     "cmvn.conf": "--cmn-window=300\n--center=true\n",
-    "embedding.conf": "--checkpoint=3\n",
 }
 rng = np.random.default_rng(0)
 
@@ -75,12 +74,9 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     params = Params.from_json(str(toy.write_config(folder / "c.json")))
     run = RunDir(str(folder / "net"))
-    run.create(params, 5, 7)
+    run.create(params, 5, 7, front_end=CONFS)
     compiled_model(params, 5, 7).save(run.model_file(3))
     run.add_checkpoint(3, keep=1)
-    (folder / "net/verifier").mkdir()
-    for name, text in CONFS.items():
-        (folder / "net/verifier" / name).write_text(text)
     scp = [f"s{i} {SPEECH}/s{i}.flac\n" for i in ("1", "2", "3", "3-8k")]
     (folder / "wav.scp").write_text("".join(scp))
     return folder
@@ -161,8 +157,8 @@ def test_what_is_refused(home, export, tmp_path, monkeypatch):
         export("net", tmp_path / "x")
     monkeypatch.undo()
     shutil.copytree(home / "net", tmp_path / "net")
-    shutil.rmtree(tmp_path / "net/verifier")
-    with pytest.raises(InputError, match="--input wav: .*make_verifier"):
+    shutil.rmtree(tmp_path / "net/nnet/front_end")
+    with pytest.raises(InputError, match="add_front_end"):
         export("--input", "wav", tmp_path / "net", tmp_path / "x")
     monkeypatch.setitem(
         FORMATS, "onnx", FORMATS["onnx"]._replace(packages=("no_such_package",))

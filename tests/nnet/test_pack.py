@@ -21,7 +21,6 @@ CONFS = {
     "mfcc.conf": "--num-ceps=5\n--num-mel-bins=12\n--snip-edges=false\n",
     "vad.conf": "--vad-energy-threshold=5.5\n",
     "cmvn.conf": "--cmn-window=300\n--center=true\n",
-    "embedding.conf": "--checkpoint=3\n",
 }
 
 
@@ -31,12 +30,11 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pack")
     params = Params.from_json(str(toy.write_config(folder / "c.json")))
     run = RunDir(str(folder / "net"))
-    run.create(params, 5, 7)
+    run.create(params, 5, 7, front_end=CONFS)
     compiled_model(params, 5, 7).save(run.model_file(3))
     run.add_checkpoint(3, keep=1)
     (folder / "net/verifier").mkdir()
-    for name, text in CONFS.items():
-        (folder / "net/verifier" / name).write_text(text)
+    (folder / "net/verifier/embedding.conf").write_text("--checkpoint=3\n")
     write_vec_flt(str(folder / "net/verifier/mean.vec"), np.ones(512, np.float32))
     return folder
 
