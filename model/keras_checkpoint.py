@@ -75,7 +75,6 @@ def _check_stored(name: str, array: h5py.Dataset) -> None:
     plain = (
         layout.get_layout() in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
         and not layout.get_external_count()
-        and not layout.get_nfilters()
         and array.dtype.kind in "biuf"
         and array.id.get_storage_size() == array.nbytes
     )

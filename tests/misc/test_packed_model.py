@@ -189,7 +189,9 @@ def test_members_of_other_names(packed, tmp_path, name):
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_members_that_come_twice(packed, tmp_path):
     contents = [*members(packed).items(), ("LICENSE", b"another")]
-    assert "twice" in refusal(archive_of(tmp_path / "e.zip", contents), tmp_path)
+    assert "is there twice" in refusal(
+        archive_of(tmp_path / "e.zip", contents), tmp_path
+    )
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
@@ -197,7 +199,9 @@ def test_links_and_devices(packed, tmp_path, kind):
     member = zipfile.ZipInfo("README.md")
     member.external_attr = (kind | 0o777) << 16
     contents = [*members(packed).items(), (member, b"/etc/passwd")]
-    assert "plain file" in refusal(archive_of(tmp_path / "e.zip", contents), tmp_path)
+    assert "not a plain file" in refusal(
+        archive_of(tmp_path / "e.zip", contents), tmp_path
+    )
 
 
 def test_bombs(packed, tmp_path):
@@ -206,7 +210,7 @@ def test_bombs(packed, tmp_path):
     bomb.compress_type = zipfile.ZIP_DEFLATED
     contents = [*members(packed).items(), (bomb, bytes(10_000_000))]
     path = archive_of(tmp_path / "bomb.zip", contents)
-    assert "compression" in refusal(path, tmp_path)
+    assert "without compression" in refusal(path, tmp_path)
 
     contents = members(packed) | {"README.md": b"small"}
     path = with_manifest(contents, tmp_path / "lie.zip")
@@ -218,7 +222,7 @@ def test_bombs(packed, tmp_path):
 
     contents = members(packed) | {"nnet/config.json": b" " * 2_000_000 + b"{}"}
     path = with_manifest(contents, tmp_path / "long.zip")
-    assert "at most" in refusal(path, tmp_path)
+    assert "bytes, at most" in refusal(path, tmp_path)
 
 
 def test_truncated_and_altered(packed, tmp_path):
