@@ -31,7 +31,7 @@ import shutil
 import stat
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from dataset import front_end_conf as conf
@@ -43,6 +43,7 @@ from misc import manifest
 from misc.augmentation_keys import AugmentationKeys
 from misc.backend import verifier
 from misc.backend.calibration import read_calibration
+from misc.params import Params
 from misc.run_dir import RunDir
 from misc.whole_files import temporary_name, write_whole
 
@@ -253,10 +254,19 @@ def _check_model(run: RunDir, step: int) -> None:
     params = run.params()
     if isinstance(params.learning_rate, str) or params.waveform_features:
         raise InputError(f"{CONFIG} names files, which a packed model's does not")
-    for name in ("feature_dim", "num_speakers"):
-        if run.number(name) < 1:
-            raise InputError(f"nnet/{name}: expected a number above 0")
+    numbers = [run.number("feature_dim"), run.number("num_speakers")]
+    if min(numbers) < 1:
+        raise InputError("nnet/feature_dim, num_speakers: expected numbers above 0")
+    if max(*numbers, *_widths(params)) > os.path.getsize(run.model_file(step)):
+        raise InputError("a network that is larger than its checkpoint")
     _check_parts(run, step)
+
+
+def _widths(params: Params) -> Iterator[int]:
+    """The sizes of the layers; each has as many weights at least."""
+    for name, value in dataclasses.asdict(params).items():
+        if "num_nodes" in name:
+            yield from value if isinstance(value, tuple) else [value or 0]
 
 
 def _check_parts(run: RunDir, step: int) -> None:

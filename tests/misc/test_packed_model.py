@@ -23,6 +23,7 @@ CONFS = {
     "vad.conf": "--vad-energy-threshold=5.5\n",
     "cmvn.conf": "--cmn-window=300\n",
 }
+HUGE = toy.CONFIG | {"num_nodes_frame_layers": 10**12}
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_files_that_training_reads_are_not_named(tmp_path):
     config = toy.write_config(tmp_path / "c.json", **changes)
     run = RunDir(str(tmp_path / "model"))
     run.create(Params.from_json(str(config)), 5, 9)
-    (tmp_path / "model" / MODEL).write_bytes(b"weights")
+    (tmp_path / "model" / MODEL).write_bytes(bytes(5000))
     path = packed_as(run, tmp_path / "m.zip")
     assert not any(b"/home/me" in content for content in members(path).values())
     unpack(str(path), str(tmp_path / "new"))
@@ -286,6 +287,8 @@ def test_manifests_that_are_none(packed, tmp_path, content, message):
         ("nnet/feature_dim", b"-5"),
         ("nnet/feature_dim", b"9" * 6000),
         ("nnet/num_speakers", b"__import__('os')"),
+        ("nnet/num_speakers", b"10000000000"),
+        ("nnet/config.json", json.dumps(HUGE).encode()),
         ("nnet/config.json", b"[" * 100_000),
         ("nnet/config.json", b"{}"),
         ("verifier/plda", b"\0B garbage"),
