@@ -3,14 +3,13 @@
 What `dataset/front_end.py` does in NumPy, once more in `keras.ops`, so that it can be
 part of a SavedModel, an ONNX or a TFLite file; nnet/export.py holds one against the
 other. All is float32; the Fourier transform is a product with a matrix, which each
-format has and which costs a tenth of what the network does. Left out are dither and the
-loss of Kaldi's compression of features: a shipped model wants neither.
+format has and which costs a twentieth of what the network does. Left out are dither and
+the loss of Kaldi's compression of features: a shipped model wants neither.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from dataset.features import SlidingCmvnOptions, VadOptions, cepstral_transform
@@ -30,6 +29,8 @@ def voiced_frames(samples, front_end: FrontEnd):
     Raises:
         InputError: the front end's options do not fit each other.
     """
+    import tensorflow as tf
+
     features = _features(samples, front_end.waves)
     voiced = _voiced(features[:, 0], front_end.vad)
     normalised = _sliding_cmvn(features, front_end.cmvn)
