@@ -38,7 +38,7 @@ from dataset.wav import Wave
 
 Compute = Callable[..., np.ndarray]
 
-TOO_SHORT, NO_SPEECH = "too short", "without speech"
+TOO_SHORT, NO_SPEECH, NOT_FINITE = "too short", "without speech", "not finite"
 UNFIT = "of another sampling rate or without the channel"
 """Why a recording is `Unusable`."""
 
@@ -187,7 +187,8 @@ class FrontEnd:
             wave: the recording.
 
         Raises:
-            Unusable: no speech, too short, another sampling frequency, no such channel.
+            Unusable: no speech, too short, samples beyond all measure, another sampling
+                frequency, no such channel.
         """
         features = self._features(key, wave)
         if self.compress:
@@ -211,6 +212,8 @@ class FrontEnd:
             raise Unusable(str(error), UNFIT) from None
         if not len(features):
             raise Unusable(f"{wave.duration:g} s is too short for a frame", TOO_SHORT)
+        if not np.isfinite(features).all():
+            raise Unusable("features that are not finite", NOT_FINITE)
         return features
 
     def stream(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset.errors import InputError, Unusable
-from dataset.front_end import TOO_SHORT
+from dataset.front_end import NOT_FINITE, TOO_SHORT
 
 Array = npt.NDArray[np.float32]
 
@@ -30,8 +30,8 @@ class Network(Protocol):
     def __call__(self, utterances: Sequence[Array]) -> list[Array]: ...
 
 
-NOT_FINITE, WRONG_DIMENSION = "not finite", "of another dimension"
-"""With TOO_SHORT what an utterance is that the network cannot take."""
+WRONG_DIMENSION = "of another dimension"
+"""With TOO_SHORT and NOT_FINITE what an utterance is that the network cannot take."""
 
 
 def chunk_bounds(num_frames: int, chunk_size: int) -> list[tuple[int, int]]:

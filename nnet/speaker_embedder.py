@@ -15,9 +15,10 @@ import threading
 import numpy as np
 
 from dataset.errors import InputError, Unusable
+from dataset.front_end import NOT_FINITE
 from dataset.recordings import UNREADABLE
 from dataset.wav import Wave, read_wave_file
-from misc.embedder import NOT_FINITE, Array, Embedder
+from misc.embedder import Array, Embedder
 from misc.model_front_end import model_front_end
 from misc.run_dir import RunDir
 from nnet.networks import open_network

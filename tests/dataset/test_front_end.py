@@ -12,6 +12,7 @@ from dataset.errors import InputError, Unusable
 from dataset.features import SlidingCmvnOptions, VadOptions
 from dataset.front_end import (
     NO_SPEECH,
+    NOT_FINITE,
     TOO_SHORT,
     UNFIT,
     ComputeFbankOptions,
@@ -86,13 +87,14 @@ def noise(scale=1000.0, seconds=1.0, channels=1):
         (np.zeros((1, 16000)), NO_SPEECH, "no speech: none of 98 frames"),
         (noise(2.0), NO_SPEECH, "no speech: none of 98 frames"),
         (noise(1000, 0.02), TOO_SHORT, "0.02 s is too short for a frame"),
+        (noise(1e30), NOT_FINITE, "features that are not finite"),
         (noise(1000, 0.4), TOO_SHORT, "0.4 s is less than --min-duration=0.5"),
     ],
 )
 def test_what_is_no_speech_is_refused(samples, kind, message):
     shortest = 0.5 if "min-duration" in message else 0.0
     wave = Wave(samples.astype(np.float32), 16000)
-    with pytest.raises(Unusable, match=message) as error:
+    with pytest.raises(Unusable, match=message) as error, np.errstate(all="ignore"):
         front_end(min_duration=shortest).voiced_frames("key", wave)
     assert error.value.kind == kind
 
