@@ -255,7 +255,7 @@ def test_modern_track_is_of_the_dev_set_of_voxceleb2(modern):
         capture_output=True,
         text=True,
     )
-    assert dimension.stdout.strip() == "80"
+    assert dimension.stdout.strip() == "81"  # 80 bands and the energy
     assert len(lines(data / "cohort/feats.scp")) == 10 * 6 - 4 * 2
     assert stages(run(words)) == []
 

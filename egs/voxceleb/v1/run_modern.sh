@@ -47,6 +47,7 @@ if begin 0 "data"; then
   shared/prepare_noise.sh "$musan" "$rirs" "$data"
 fi
 
+# The energy is the first column of the filterbanks, too: conf/fbank.conf.
 settings conf/energy.conf conf/vad.conf
 if begin 1 "energy VAD"; then
   estimate "$(hours "$data/train")" 1 500 "$data"
