@@ -7,8 +7,8 @@ need not be installed. Known are:
 - `cat FILE`;
 - `flac` with `-d`, `-c` and `-s`, of FILE or `-`;
 - `sox [-t TYPE] FILE [-r RATE] -t wav -`, also with the effect `speed FACTOR`;
-- `wav-copy IN -` and `wav-reverberate [options] IN -`, unless the PATH has others than
-  this project's.
+- `wav-copy IN -`, `wav-reverberate [options] IN -` and `sph2pipe -f wav -p [-c 1|2]
+  [-t begin:end] FILE`, unless the PATH has others than this project's.
 
 Any other pipeline is left to the shell. Departures: whatever its extension says, a file
 may be of any format that `dataset.wav.read_wave` knows; samples after `speed` or `-r`
@@ -30,6 +30,7 @@ import numpy as np
 from dataset.errors import InputError
 from dataset.options import option, parse_options
 from dataset.resampling import faster_length, play_faster
+from dataset.sph2pipe import parse_sph2pipe, read_part
 from dataset.wav import Noise, Wave, read_wave, reverberate, to_int16
 from dataset.wave_cache import WaveCache
 
@@ -257,7 +258,8 @@ def _words(lexer: shlex.shlex) -> Iterator[str]:
 
 def _find_program(words: list[str]) -> tuple[Program, list[str]]:
     name = words[0]
-    if name not in _PROGRAMS or (name.startswith("wav-") and not _is_ours(name)):
+    kaldis = name.startswith(("wav-", "sph2pipe"))
+    if name not in _PROGRAMS or (kaldis and not _is_ours(name)):
         raise _NotOurs
     return _PROGRAMS[name], words[1:]
 
@@ -380,10 +382,18 @@ def _wav_reverberate(arguments: list[str], stdin: Wave | None) -> Wave:
     return apply_reverberation(_read_input(names[0], stdin), options)
 
 
+def _sph2pipe(arguments: list[str], stdin: Wave | None) -> Wave:
+    options = parse_sph2pipe(arguments)
+    if options.target != "-":
+        raise _NotOurs
+    return read_part(options)
+
+
 _PROGRAMS: dict[str, Program] = {
     "cat": _cat,
     "flac": _flac,
     "sox": _sox,
+    "sph2pipe": _sph2pipe,
     "wav-copy": _wav_copy,
     "wav-reverberate": _wav_reverberate,
 }

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_sphere import write_sphere
 
 from dataset import wav_pipe, wave_cache
 from dataset.errors import InputError
@@ -35,7 +36,9 @@ def folder(tmp_path, monkeypatch):
     write_wave("stereo.wav", rng.normal(0, 3000, (2, 8000)), 16000)
     for name in ("s1", "s2"):
         (tmp_path / f"{name}.flac").symlink_to(FRONTEND / f"{name}.flac")
-    write_wave("s1.wav", read_wave("s1.flac").samples, 16000)
+    samples = read_wave("s1.flac").samples
+    write_wave("s1.wav", samples, 16000)
+    write_sphere(tmp_path / "s1.sph", samples.astype(np.int16), 16000, "pcm")
     yield tmp_path
     wav_pipe._is_ours.cache_clear()
 
@@ -68,6 +71,7 @@ def no_programs(monkeypatch):
         "sox -V1 -q s1.flac -r 16k -t wav - |",
         "sox s1.wav -t wav -r 16000 - |",
         "wav-copy s1.wav - |",
+        "sph2pipe -f wav -p -c 1 s1.sph |",
         "cat s1.wav | wav-copy - - |",
     ],
 )
