@@ -55,11 +55,10 @@ def parse_sph2pipe(arguments: Sequence[str]) -> Sph2pipeOptions:
 def read_part(options: Sph2pipeOptions) -> Wave:
     """What sph2pipe writes: one channel or all, from begin to end.
 
-    Departure: `-c 2` of a file with one channel is an error, not its only channel.
+    As there, `-c` has no effect on a file with one channel.
 
     Raises:
-        InputError: the file cannot be read, there is no such channel, or the times are
-            not in the file.
+        InputError: the file cannot be read, or the times are not in it.
     """
     samples, rate = read_wave(options.source)
     begin = int(options.begin * rate)
@@ -69,10 +68,6 @@ def read_part(options: Sph2pipeOptions) -> Wave:
             f"{options.source}: no time from {options.begin:g} s to {end / rate:g} s "
             f"in {samples.shape[1] / rate:g} s"
         )
-    if options.channel is None:
-        return Wave(samples[:, begin:end], rate)
-    if options.channel >= len(samples):
-        raise InputError(
-            f"{options.source}: expected two channels for -c 2, got {len(samples)}"
-        )
-    return Wave(samples[options.channel : options.channel + 1, begin:end], rate)
+    if options.channel is not None and len(samples) > 1:
+        samples = samples[options.channel : options.channel + 1]
+    return Wave(samples[:, begin:end], rate)

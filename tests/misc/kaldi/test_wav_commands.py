@@ -57,12 +57,15 @@ def test_sph2pipe(run, tmp_path):
     assert part.rate == whole.rate == 8000
     np.testing.assert_array_equal(part.samples, samples[1:, 800:])
     np.testing.assert_array_equal(whole.samples, samples)
+    write_sphere(tmp_path / "mono.sph", samples[:1], coding="pcm")
+    run("sph2pipe -f wav -p -c 2 mono.sph b.wav")  # there is no choice: as in LDC's
+    np.testing.assert_array_equal(read_wave(tmp_path / "b.wav").samples, samples[:1])
 
 
 def test_sph2pipe_says_what_is_wrong(run, tmp_path):
     write_sphere(tmp_path / "mono.sph", np.ones((1, 800), np.int16))
     for arguments, message in {
-        "-f wav -p -c 2 mono.sph out.wav": "expected two channels for -c 2, got 1",
+        "-f wav -p -c 3 mono.sph out.wav": "-c: expected 1 or 2, got '3'",
         "-f wav -p -t 1:2 mono.sph out.wav": "no time from 1 s to 2 s in 0.1 s",
         "-f wav -c 1 mono.sph out.wav": "expected -f wav and -p",
         "-f wav -p -s 1:2 mono.sph out.wav": "option -s not recognized",
