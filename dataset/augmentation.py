@@ -15,7 +15,7 @@ import numpy as np
 
 from dataset.errors import InputError
 from dataset.sound_reader import Sound, SoundReader
-from dataset.wav import Noise, reverberate
+from dataset.wav import Noise, mean_square, reverberate
 
 SoundLists = Sequence[Sequence[Sound]]
 """Each list has the same share, and so has each sound of a list."""
@@ -157,7 +157,7 @@ class Room:
         output = _convolve(samples, self.response)[
             begin + self.after : end + self.after
         ]
-        dry, wet = _power(samples[begin:end]), _power(output)
+        dry, wet = mean_square(samples[begin:end]), mean_square(output)
         return output * np.float32(np.sqrt(dry / wet)) if wet > 0 else output
 
 
@@ -192,7 +192,3 @@ def _convolve(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
     output[:-1] = blocks[:, :step]
     output[1:, :overlap] += blocks[:, step:]
     return output.ravel()[: len(signal) + overlap]
-
-
-def _power(signal: np.ndarray) -> float:
-    return float(np.mean(np.square(signal, dtype=np.float64)))

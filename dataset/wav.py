@@ -134,15 +134,15 @@ def reverberate(
         InputError: a noise is silent or starts before the signal.
     """
     output = signal.astype(np.float64)
-    power = early_power = _power(output)
+    power = early_power = mean_square(output)
     if impulse_response is not None:
         response = impulse_response / 32768.0
         if noises:
-            early_power = _power(_convolve(output, _early_part(response, rate)))
+            early_power = mean_square(_convolve(output, _early_part(response, rate)))
         output = _convolve(output, response)
     for noise in noises:
         _add_noise(output, noise, rate, early_power)
-    power_after = _power(output)
+    power_after = mean_square(output)
     if volume > 0:
         output *= volume
     elif normalize and power_after > 0:
@@ -183,13 +183,14 @@ def _convolve(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
     return output.ravel()[:length]
 
 
-def _power(signal: np.ndarray) -> float:
+def mean_square(signal: np.ndarray) -> float:
+    """The power of a signal, summed in float64."""
     return float(np.mean(np.square(signal, dtype=np.float64)))
 
 
 def _add_noise(output: np.ndarray, noise: Noise, rate: int, power: float) -> None:
     """Adds a noise in place, scaled to its ratio to `power`."""
-    noise_power = _power(noise.samples)
+    noise_power = mean_square(noise.samples)
     if not noise_power > 0:
         raise InputError("an additive signal is silent: it cannot be scaled to an SNR")
     if noise.start < 0:

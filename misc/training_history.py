@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from dataset.errors import InputError
 from misc import config_file
+from misc.evaluation import Table, named_rows
 from misc.run_dir import RunDir
 from misc.training_log import TRAINING, Row, read_log
 
@@ -64,21 +65,25 @@ def read_history(model_dir: str) -> History:
     return history
 
 
-def comparison(histories: Mapping[str, History]) -> list[Sequence[str]]:
-    """Under a line of heads, one for each run: where it is, and its best validation."""
-    lines: list[Sequence[str]] = [
-        ("run", "steps", "hours", "best_loss", "its_eer_%", "at_step", "lowest_eer_%")
-    ]
+def comparison(histories: Mapping[str, History]) -> Table:
+    """A row for each run: where it is, and its best validation."""
+    heads = ["run", "steps", "hours", "best_loss", "its_eer_%", "at_step"]
+    heads.append("lowest_eer_%")
+    rows: dict[str, tuple[object, ...]] = {}
     for name, history in histories.items():
         steps = [epoch.step for epoch in history.epochs]
         steps += [int(row["step"]) for row in history.rows]
-        words = [name, str(max(steps)), _hours(history)]
-        if best := history.best():
-            lowest = min(epoch.eer for epoch in history.epochs)
-            words += [f"{best.loss:.4f}", f"{100 * best.eer:.2f}", str(best.step)]
-            words += [f"{100 * lowest:.2f}"]
-        lines.append(words + ["-"] * (len(lines[0]) - len(words)))
-    return lines
+        rows[name] = (max(steps), _hours(history), *_best_validation(history))
+    return named_rows(heads, rows)
+
+
+def _best_validation(history: History) -> tuple[object, ...]:
+    best = history.best()
+    if not best:
+        return ("-",) * 4
+    lowest = min(epoch.eer for epoch in history.epochs)
+    eers = f"{100 * best.eer:.2f}", f"{100 * lowest:.2f}"
+    return f"{best.loss:.4f}", eers[0], best.step, eers[1]
 
 
 def _hours(history: History) -> str:

@@ -56,11 +56,12 @@ def fit_in_step(
 
     model.stop_training = False
     callbacks.on_train_begin()
+    incoming = iter(batches)  # one for all epochs: each new one begins again
     try:
         for epoch in range(initial_epoch, epochs):
             model.reset_metrics()
             callbacks.on_epoch_begin(epoch)
-            for number, batch in zip(range(steps_per_epoch), batches, strict=False):
+            for number, batch in zip(range(steps_per_epoch), incoming, strict=False):
                 callbacks.on_train_batch_begin(number)
                 step(*map(tf.convert_to_tensor, batch))
                 callbacks.on_train_batch_end(number, model.get_metrics_result())

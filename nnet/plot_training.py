@@ -15,6 +15,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 from dataset.errors import InputError
+from misc.evaluation import format_table
 from misc.training_history import comparison, read_history
 from misc.training_plot import plot_training
 from nnet import program
@@ -50,11 +51,7 @@ def main() -> None:
     histories = dict(zip(names, map(read_history, args.models), strict=True))
     path = args.output or os.path.join(args.models[0], "training.png")
     plot_training(histories, path)
-    lines = comparison(histories)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = zip(line, widths, strict=True)
-        print("  ".join(word.ljust(width) for word, width in cells).rstrip())
+    print(format_table(comparison(histories)), end="")
 
 
 if __name__ == "__main__":

@@ -35,22 +35,9 @@ valid_spklist=$5
 pretrain=$6
 nnetdir=$7
 
-for file in "$config" "$train/feats.scp" "$train/utt2num_frames" "$train_spklist" \
-  "$valid/feats.scp" "$valid/utt2num_frames" "$valid_spklist" "$pretrain/nnet/checkpoint"; do
-  [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
-done
+. nnet/training_job.sh
 
-if [ -n "$env" ]; then
-  echo "$0: --env has no effect: the python3 on the PATH is used (path.sh)" >&2
-fi
 if [ "$num_gpus" != 1 ]; then
   echo "$0: --num-gpus has no effect: the losses of a batch are the same on one" >&2
 fi
-arguments=(--config "$config" --tune-period "$tune_period" --checkpoint "$checkpoint")
-for override in $overrides; do
-  arguments+=(--set "$override")
-done
-mkdir -p "$nnetdir/log"
-$cmd "$nnetdir/log/finetune_lr_learning.log" \
-  python3 nnet/finetune_lr_learning.py "${arguments[@]}" \
-  "$train" "$train_spklist" "$valid" "$valid_spklist" "$pretrain" "$nnetdir"
+training_job finetune_lr_learning.py "$nnetdir/log/finetune_lr_learning.log" --tune-period "$tune_period" --checkpoint "$checkpoint"

@@ -33,27 +33,10 @@ valid_spklist=$5
 pretrain=$6
 nnetdir=$7
 
-for file in "$config" "$train/utt2num_frames" "$train_spklist" \
-  "$valid/utt2num_frames" "$valid_spklist" "$pretrain/nnet/checkpoint"; do
-  [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
-done
+. nnet/training_job.sh
 
-if [ -n "$env" ]; then
-  echo "$0: --env has no effect: the python3 on the PATH is used (path.sh)" >&2
-fi
-arguments=(--config "$config" --num-gpus "$num_gpus" --checkpoint "$checkpoint")
-for override in $overrides; do
-  arguments+=(--set "$override")
-done
+options=(--num-gpus "$num_gpus" --checkpoint "$checkpoint")
 if [ "$continue_training" = true ]; then
-  arguments+=(--cont)
+  options+=(--cont)
 fi
-log=$nnetdir/log/finetune_nnet.log
-mkdir -p "$nnetdir/log"
-if [ -f "$log" ]; then
-  mkdir -p "$nnetdir/.backup/log"
-  mv "$log" "$nnetdir/.backup/log/"
-fi
-$cmd "$log" \
-  python3 nnet/finetune.py "${arguments[@]}" \
-  "$train" "$train_spklist" "$valid" "$valid_spklist" "$pretrain" "$nnetdir"
+training_job finetune.py "$nnetdir/log/finetune_nnet.log" "${options[@]}"

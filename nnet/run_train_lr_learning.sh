@@ -31,23 +31,11 @@ train_spklist=$3
 valid=$4
 valid_spklist=$5
 nnetdir=$6
+pretrain=
 
-for file in "$config" "$train/feats.scp" "$train/utt2num_frames" "$train_spklist" \
-  "$valid/feats.scp" "$valid/utt2num_frames" "$valid_spklist"; do
-  [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
-done
+. nnet/training_job.sh
 
-if [ -n "$env" ]; then
-  echo "$0: --env has no effect: the python3 on the PATH is used (path.sh)" >&2
-fi
 if [ "$num_gpus" != 1 ]; then
   echo "$0: --num-gpus has no effect: the losses of a batch are the same on one" >&2
 fi
-arguments=(--config "$config" --tune-period "$tune_period")
-for override in $overrides; do
-  arguments+=(--set "$override")
-done
-mkdir -p "$nnetdir/log"
-$cmd "$nnetdir/log/train_lr_learning.log" \
-  python3 nnet/train_lr_learning.py "${arguments[@]}" \
-  "$train" "$train_spklist" "$valid" "$valid_spklist" "$nnetdir"
+training_job train_lr_learning.py "$nnetdir/log/train_lr_learning.log" --tune-period "$tune_period"

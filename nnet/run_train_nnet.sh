@@ -29,28 +29,12 @@ train_spklist=$3
 valid=$4
 valid_spklist=$5
 nnetdir=$6
+pretrain=
 
-for file in "$config" "$train/utt2num_frames" "$train_spklist" \
-  "$valid/utt2num_frames" "$valid_spklist"; do
-  [ -f "$file" ] || { echo "$0: no such file: $file" >&2; exit 1; }
-done
+. nnet/training_job.sh
 
-if [ -n "$env" ]; then
-  echo "$0: --env has no effect: the python3 on the PATH is used (path.sh)" >&2
-fi
-arguments=(--config "$config" --num-gpus "$num_gpus")
-for override in $overrides; do
-  arguments+=(--set "$override")
-done
+options=(--num-gpus "$num_gpus")
 if [ "$continue_training" = true ]; then
-  arguments+=(--cont)
+  options+=(--cont)
 fi
-log=$nnetdir/log/train_nnet.log
-mkdir -p "$nnetdir/log"
-if [ -f "$log" ]; then
-  mkdir -p "$nnetdir/.backup/log"
-  mv "$log" "$nnetdir/.backup/log/"
-fi
-$cmd "$log" \
-  python3 nnet/train.py "${arguments[@]}" \
-  "$train" "$train_spklist" "$valid" "$valid_spklist" "$nnetdir"
+training_job train.py "$nnetdir/log/train_nnet.log" "${options[@]}"

@@ -39,7 +39,7 @@ def test_two_devices_equal_one():
 
 def test_two_hosts_equal_one(tmp_path):
     """One of them is killed: the other one ends; both go on, to the same weights."""
-    training = Training(tmp_path, optimizer="sgd", learning_rate=1e-3, num_epochs=2)
+    training = Training(tmp_path, optimizer="sgd", learning_rate=1e-3, num_epochs=3)
     training.run("whole")
     first, second = _two_hosts(training)
     Moment("model-", 2, 0).wait(first, tmp_path / "shared")
@@ -52,7 +52,7 @@ def test_two_hosts_equal_one(tmp_path):
         _, errors = process.communicate()
         assert process.returncode == 0, errors
     whole, shared = (
-        variables(tmp_path / name / "nnet/model-6.keras")
+        variables(tmp_path / name / "nnet/model-9.keras")
         for name in ("whole", "shared")
     )
     for name, value in whole.items():

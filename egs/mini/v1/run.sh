@@ -2,8 +2,8 @@
 # From wav files to an EER, on a corpus that anyone has: README.md beside this file.
 set -euo pipefail
 
-stage=0
-stop_stage=11
+stage=           # empty: go on after the last stage that is done
+stop_stage=
 nj=2
 data=data
 exp=exp
@@ -20,22 +20,11 @@ aug_per_spk=     # augmented utterances that LDA and PLDA see; empty: 10, or 100
 lda_dim=         # empty: 100, or 400 with --corpus
 lda_factor=0.5   # share of the total covariance in the LDA's within-class covariance
 
-# shellcheck source=./cmd.sh
-. ./cmd.sh
-. ./path.sh
-. utils/parse_options.sh
+# shellcheck disable=SC2034
+help_message="Usage: $0 [--stage n] [--stop-stage n] [--nj n] [--data dir] [--exp dir]
+  [--corpus dir] [--seed n] [--nnet-config json] [options at the top of the script]"
+. shared/recipe.sh
 
-if [ $# -ne 0 ]; then
-  echo "Usage: $0 [--stage n] [--stop-stage n] [--nj n] [--data dir] [--exp dir]" \
-    "[--corpus dir] [--seed n] [--nnet-config json]" >&2
-  exit 1
-fi
-
-if [ -n "${KALDI_ROOT:-}" ]; then
-  echo "$0: using Kaldi in $KALDI_ROOT"
-else
-  echo "$0: KALDI_ROOT is not set: using the embedded commands in misc/kaldi"
-fi
 if [ -n "$corpus" ]; then
   : "${nnet_config:=nnet_conf/tdnn_corpus.json}" "${lda_dim:=400}" "${speeds:=0.9 1.1}" \
     "${aug_per_spk:=1000}"
@@ -54,36 +43,17 @@ fi
 nnetdir=$exp/$(basename "$nnet_config" .json)
 mkdir -p "$data" "$exp"
 
-started=0
-begin() { # begin <stage> <what it does>: whether the stage is to be run
-  [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] || return 1
-  finish
-  started=$SECONDS running=$1
-  echo "$(date +%T) stage $1: $2"
-}
-finish() { # says how long the stage before took
-  [ -z "${running:-}" ] || echo "         stage $running took $((SECONDS - started)) s"
-  running=
-}
-mfcc_and_vad() { # mfcc_and_vad <data-dir>
-  steps/make_mfcc.sh --write-utt2num-frames true --write-utt2dur true \
-    --mfcc-config conf/mfcc.conf --nj "$nj" --cmd "$train_cmd" \
-    "$1" "$exp/make_mfcc" "$data/mfcc"
-  utils/fix_data_dir.sh "$1"
-  sid/compute_vad_decision.sh --nj "$nj" --cmd "$train_cmd" --vad-config conf/vad.conf \
-    "$1" "$exp/make_vad" "$data/mfcc"
-  utils/fix_data_dir.sh "$1"
-}
-trap '[ $? -eq 0 ] || echo "$0: stage ${running:-?} failed" >&2' EXIT
-
+marks_in "$data"
+settings corpus seed train_speakers eval_speakers
 if begin 0 "data"; then
+  speech=$corpus
   if [ -z "$corpus" ]; then
-    corpus=$data/speech
+    speech=$data/speech
     local/make_speech.py --seed "$seed" --nj "$nj" --train-speakers "$train_speakers" \
-      --eval-speakers "$eval_speakers" "$corpus"
+      --eval-speakers "$eval_speakers" "$speech"
   fi
   local/make_noise.py --seed "$seed" "$data/noise"
-  local/prepare_corpus.py "$corpus" "$data"
+  local/prepare_corpus.py "$speech" "$data"
   for name in train eval; do
     utils/fix_data_dir.sh "$data/$name"
   done
@@ -91,34 +61,23 @@ fi
 
 if begin 1 "MFCC and energy VAD"; then
   for name in train eval; do
-    mfcc_and_vad "$data/$name"
+    features_and_vad mfcc "$data/$name" "$data/mfcc"
   done
 fi
 
+settings speeds
 if begin 2 "augmentation: speeds, reverberation, noise, babble, and their MFCC"; then
+  read -ra factors <<<"$speeds"
+  estimate "$(hours "$data/train" $((3 + 4 * ${#factors[@]})))" 11 600 "$data"
   sources=("$data/train")
-  for speed in $speeds; do
+  for speed in "${factors[@]}"; do
     utils/data/perturb_data_dir_speed.sh "$speed" "$data/train" "$data/train_sp$speed"
-    mfcc_and_vad "$data/train_sp$speed"
+    features_and_vad mfcc "$data/train_sp$speed" "$data/mfcc"
     sources+=("$data/train_sp$speed")
   done
   utils/combine_data.sh "$data/train_clean" "${sources[@]}"
-
-  # Copies keep the frames of the original, so they keep its voice activity.
-  steps/data/reverberate_data_dir.py --rir-set-parameters "1.0, $data/noise/rir_list" \
-    --speech-rvb-probability 1 --pointsource-noise-addition-probability 0 \
-    --isotropic-noise-addition-probability 0 --num-replications 1 \
-    --source-sampling-rate 16000 --random-seed "$seed" \
-    "$data/train_clean" "$data/train_rvb"
-  utils/copy_data_dir.sh --utt-suffix -reverb "$data/train_rvb" "$data/train_reverb"
-  steps/data/augment_data_dir.py --utt-suffix noise --fg-interval 1 \
-    --fg-snrs "15:10:5:0" --fg-noise-dir "$data/noise/noise" --random-seed "$seed" \
-    "$data/train_clean" "$data/train_noise"
-  steps/data/augment_data_dir.py --utt-suffix babble --bg-snrs "20:17:15:13" \
-    --num-bg-noises "3:4:5:6:7" --bg-noise-dir "$data/train" --random-seed "$seed" \
-    "$data/train_clean" "$data/train_babble"
-  utils/combine_data.sh "$data/train_aug" "$data/train_reverb" "$data/train_noise" \
-    "$data/train_babble"
+  shared/augment.sh --rir-lists "$data/noise/rir_list" --noise "$data/noise/noise" \
+    --babble "$data/train" --seed "$seed" "$data/train_clean" "$data/train_aug"
   steps/make_mfcc.sh --write-utt2num-frames true --mfcc-config conf/mfcc.conf \
     --nj "$nj" --cmd "$train_cmd" "$data/train_aug" "$exp/make_mfcc" "$data/mfcc"
   utils/fix_data_dir.sh "$data/train_aug"
@@ -127,60 +86,41 @@ if begin 2 "augmentation: speeds, reverberation, noise, babble, and their MFCC";
 fi
 
 if ! $online && begin 3 "sliding CMVN and voiced frames"; then
+  estimate "$(hours "$data/train_combined")" 11 2000 "$data"
   local/nnet3/xvector/prepare_feats_for_egs.sh --nj "$nj" --cmd "$train_cmd" \
     "$data/train_combined" "$data/train_no_sil" "$data/no_sil"
   utils/fix_data_dir.sh "$data/train_no_sil"
 fi
 
+settings online min_len min_num_utts
 if begin 4 "without short utterances and speakers with few"; then
-  if $online; then
-    all=$data/train
-    copy-vector "scp:$all/vad.scp" ark,t:- | awk '{
-      n = 0; for (i = 3; i < NF; i++) n += $i
-      print $1, n }' >"$data/num_voiced"
-  else
-    all=$data/train_no_sil
-    cp "$all/utt2num_frames" "$data/num_voiced"
-  fi
-  awk -v n="$min_len" '$2 > n {print $1}' "$data/num_voiced" >"$data/long_utts"
-  utils/subset_data_dir.sh --utt-list "$data/long_utts" "$all" "$data/train_long"
-  awk -v n="$min_num_utts" 'NF > n {print $1}' "$data/train_long/spk2utt" \
-    >"$data/able_spks"
-  utils/subset_data_dir.sh --spk-list "$data/able_spks" "$data/train_long" \
-    "$data/train_able"
-  echo "         $(wc -l <"$all/utt2spk") utterances and" \
-    "$(wc -l <"$all/spk2utt") speakers before," \
-    "$(wc -l <"$data/train_able/utt2spk") and $(wc -l <"$data/able_spks") after"
+  all=$data/train_no_sil
+  ! $online || all=$data/train
+  shared/select_for_training.sh --min-len "$min_len" --min-num-utts "$min_num_utts" \
+    --count-voiced "$online" "$all" "$data/train_able"
 fi
 
+settings valid_speakers
 if begin 5 "validation set and spklist"; then
-  # A recording is held out with all its copies: none of them is trained on.
-  utils/filter_scp.pl "$data/train_able/utt2spk" "$data/train/utt2spk" |
-    utils/utt2spk_to_spk2utt.pl >"$data/clean_spk2utt"
-  "$TF_KALDI_ROOT/misc/tools/sample_validset_spk2utt.py" --seed "$seed" \
-    "$valid_speakers" "$valid_utts" "$data/clean_spk2utt" >"$data/held_out_spk2utt"
-  awk -v train="$data/utts_softmax_train" -v valid="$data/utts_valid" '
-    NR == FNR { for (i = 2; i <= NF; i++) held[$i]; next }
-    { recording = $1
-      sub(/^sp[0-9.]+-/, "", recording)
-      sub(/-(reverb|noise|babble)$/, "", recording)
-      print $1 > ((recording in held) ? valid : train) }
-    ' "$data/held_out_spk2utt" "$data/train_able/utt2spk"
-  for name in softmax_train valid; do
-    utils/subset_data_dir.sh --utt-list "$data/utts_$name" "$data/train_able" \
-      "$data/$name"
-  done
-  awk '{print $1, NR - 1}' "$data/softmax_train/spk2utt" >"$data/softmax_train/spklist"
+  shared/hold_out.sh --seed "$seed" --num-speakers "$valid_speakers" \
+    --num-utts "$valid_utts" "$data/train" "$data/train_able" "$data/softmax_train" \
+    "$data/valid"
 fi
 
+marks_in "$nnetdir"
+settings nnet_config
 if begin 6 "training; log: $nnetdir/log/train_nnet.log"; then
-  nnet/run_train_nnet.sh --cmd "$cuda_cmd" --overrides "$overrides" "$nnet_config" \
+  go_on=false
+  ! resumable "$nnetdir/nnet/config.json" || go_on=true
+  nnet/run_train_nnet.sh --cmd "$cuda_cmd" --continue-training $go_on \
+    --overrides "$overrides" "$nnet_config" \
     "$data/softmax_train" "$data/softmax_train/spklist" \
     "$data/valid" "$data/softmax_train/spklist" "$nnetdir"
   tail -n 1 "$nnetdir/nnet/valid_loss" | awk '{printf "         after epoch %d:\
  validation loss %.3f, EER %.2f %%\n", $1, $2, 100 * $3}'
 fi
 
+settings aug_per_spk
 if begin 7 "embeddings"; then
   utils/subset_data_dir.sh --per-spk "$data/train_aug" "$aug_per_spk" \
     "$data/train_aug_part"
@@ -193,41 +133,17 @@ fi
 
 trials=$data/eval/trials
 train=$nnetdir/train_backend
-eval="scp:$nnetdir/eval/xvector.scp"
-pairs="cut -d' ' -f1,2 $trials |"
-if begin 8 "cosine, after subtracting the mean of the training set; and AS-norm"; then
-  utils/filter_scp.pl "$data/train/utt2spk" "$train/xvector.scp" >"$train/clean.scp"
-  $train_cmd "$nnetdir/scores/log/mean.log" \
-    ivector-mean "scp:$train/clean.scp" "$train/mean.vec"
-  centred="ark:ivector-subtract-global-mean $train/mean.vec $eval ark:- |"
-  centred="$centred ivector-normalize-length --scaleup=false ark:- ark:- |"
-  $train_cmd "$nnetdir/scores/log/cosine.log" \
-    ivector-compute-dot-products "$pairs" "$centred" "$centred" \
-    "$nnetdir/scores/cosine"
-  $train_cmd "$nnetdir/scores/log/as_norm.log" \
-    score-normalize --method=as-norm --top-n=100 "$pairs" "$centred" "$centred" \
-    "ark:ivector-subtract-global-mean $train/mean.vec scp:$train/clean.scp ark:- |" \
-    "$nnetdir/scores/cosine_as_norm"
+settings lda_dim lda_factor
+if begin 8 "mean, LDA and PLDA"; then
+  shared/train_backend.sh --cmd "$train_cmd" --lda-dim "$lda_dim" \
+    --lda-factor "$lda_factor" --mean-utts "$data/train/utt2spk" \
+    "$data/train_backend" "$train"
 fi
 
-if begin 9 "LDA and PLDA"; then
-  $train_cmd "$nnetdir/scores/log/lda.log" \
-    ivector-compute-lda --total-covariance-factor="$lda_factor" --dim="$lda_dim" \
-    "ark:ivector-subtract-global-mean scp:$train/xvector.scp ark:- |" \
-    "ark:$data/train_backend/utt2spk" "$train/transform.mat"
-  $train_cmd "$nnetdir/scores/log/plda.log" \
-    ivector-compute-plda "ark:$data/train_backend/spk2utt" \
-    "ark:ivector-subtract-global-mean scp:$train/xvector.scp ark:- | transform-vec $train/transform.mat ark:- ark:- | ivector-normalize-length ark:- ark:- |" \
-    "$train/plda"
-  projected="ark:ivector-subtract-global-mean $train/mean.vec $eval ark:- |"
-  projected="$projected transform-vec $train/transform.mat ark:- ark:- |"
-  projected="$projected ivector-normalize-length ark:- ark:- |"
-  unit="$projected ivector-normalize-length --scaleup=false ark:- ark:- |"
-  $train_cmd "$nnetdir/scores/log/lda_cosine.log" \
-    ivector-compute-dot-products "$pairs" "$unit" "$unit" "$nnetdir/scores/lda_cosine"
-  $train_cmd "$nnetdir/scores/log/plda_scoring.log" \
-    ivector-plda-scoring --normalize-length=true "$train/plda" \
-    "$projected" "$projected" "$pairs" "$nnetdir/scores/plda"
+if begin 9 "scores: cosine, with AS-norm, after LDA; PLDA"; then
+  shared/score.sh --cmd "$train_cmd" --cohort "$train/xvector_mean.scp" \
+    "$train" "$trials" "$nnetdir/eval/xvector.scp" "$nnetdir/eval/xvector.scp" \
+    "$nnetdir/scores"
 fi
 
 if begin 10 "calibration: what nnet/verify.py decides by"; then
@@ -246,11 +162,6 @@ if begin 10 "calibration: what nnet/verify.py decides by"; then
 fi
 
 if begin 11 "EER, minDCF, report with DET curves"; then
-  nnet/eval.py --output-dir "$nnetdir/report" --utt2spk "$data/eval/utt2spk" \
-    --llr "PLDA, calibrated on these" "$trials" cosine="$nnetdir/scores/cosine" \
-    "cosine, AS-norm=$nnetdir/scores/cosine_as_norm" \
-    LDA+cosine="$nnetdir/scores/lda_cosine" PLDA="$nnetdir/scores/plda" \
-    "PLDA, calibrated on these=$nnetdir/scores/plda_llr" |
-    tee "$nnetdir/results.txt"
+  shared/report.sh --utt2spk "$data/eval/utt2spk" "$trials" "$nnetdir/scores" "$nnetdir"
 fi
-finish
+finish_with "$nnetdir/results.txt"
