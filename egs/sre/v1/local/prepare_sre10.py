@@ -5,7 +5,7 @@ usage: local/prepare_sre10.py <sre10-dir> <condition> <data-dir>
 e.g.:  local/prepare_sre10.py /corpora/SRE10/eval coreext_c5 data
 
 <sre10-dir> has data/, train/, trials/ and keys/. In <data-dir>, writes
-sre10_enrol_<condition> and sre10_test_<condition>, with the trials. Conditions:
+sre10_<condition>_enrol and sre10_<condition>_test, with the trials. Conditions:
   coreext_c5   extended core, condition 5: telephone calls with normal vocal effort
   10s          10 seconds for the model, 10 seconds for the test
 Only trials that NIST scores count, and only models and segments of these are prepared.
@@ -104,7 +104,7 @@ def main() -> int:
             raise InputError(f"{key}: no scored trial of {args.condition}")
         tried, wanted = {t[0] for t in trials}, {t[1] for t in trials}
         enrol, test_dir = (
-            os.path.join(args.data, f"sre10_{part}_{args.condition}")
+            os.path.join(args.data, f"sre10_{args.condition}_{part}")
             for part in ("enrol", "test")
         )
         write_data_dir(
