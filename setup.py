@@ -30,5 +30,5 @@ setup(
         "tensorboard",
         "tqdm",
     ],
-    extras_require={"speech": ["espeakng-loader"]},
+    extras_require={"speech": ["espeakng-loader"], "m4a": ["av"]},
 )
