@@ -1,4 +1,4 @@
-"""Miniatures of the corpora of egs/sre: folders, files and lists as they are shipped."""
+"""Miniatures of the corpora of egs/sre: folders, files, lists as they are shipped."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ SRE16_SPEAKERS = range(200, 206)
 
 
 def voice(speaker: int, session: int, seconds: float, rate: int = RATE) -> np.ndarray:
-    """int16 [n]: syllables of noise; its colour is the speaker's, a little the call's."""
-    rng = np.random.default_rng([speaker, session])
-    length = int(seconds * rate)
-    syllables = np.repeat(rng.random(length // 800 + 1), 800)[:length]
-    loudness = np.where(syllables < 0.2, 20, 1500 + 1500 * syllables)
-    colour = np.random.default_rng(speaker).normal(size=12) + 0.3 * rng.normal(size=12)
-    samples = np.convolve(rng.normal(size=length), colour, "same") * loudness / 3
+    """int16 [n]: syllables of noise in the speaker's four colours, and pauses."""
+    own, rng = np.random.default_rng(speaker), np.random.default_rng([speaker, session])
+    length, syllable = int(seconds * rate), rate // 10
+    noise = rng.normal(size=length)
+    colours = [own.normal(size=16) for _ in range(4)]
+    channel = 0.1 * rng.normal(size=16)
+    sounds = np.stack([np.convolve(noise, c + channel, "same") for c in colours])
+    which = np.repeat(rng.integers(4, size=length // syllable + 1), syllable)[:length]
+    loud = np.repeat(rng.random(length // syllable + 1) > 0.15, syllable)[:length]
+    samples = sounds[which, np.arange(length)] * np.where(loud, 600, 5)
     return np.clip(samples, -30000, 30000).astype(np.int16)
 
 
@@ -114,10 +117,11 @@ def _make_switchboard(folder: Path) -> None:
         for name, session in calls.items():
             path, seconds = folder / name, 2.5 if session == 30 else 4.0
             write_call(path, both, session, seconds, shorten=session == 30)
+        call = f"sw_{10001 + i}.sph"
         for name, line in {
-            "LDC98S75/docs/callstat.tbl": f"sw_{10001 + i}.sph,971001,{a},{b},300,{genders},x",
+            "LDC98S75/docs/callstat.tbl": f"{call},971001,{a},{b},300,{genders},x",
             "LDC99S79/DISC1/doc/callstat.tbl": f"980102,0930,{a},{b},{genders},300",
-            "LDC2002S06/docs/callstat.tbl": f"{30001 + i},990102,0930,{a},{b},{genders}",
+            "LDC2002S06/docs/callstat.tbl": f"{30001 + i},990102,,{a},{b},{genders}",
             "LDC2001S13/docs/swb_callstats.tbl": f"{40001 + i},{a},{b},{genders},GSM",
             "LDC2004S07/docs/swb_callstats.tbl": f"{45001 + i},{a},{b},{genders},CDMA",
         }.items():
@@ -193,7 +197,9 @@ def make_sre16(folder: Path) -> Path:
             for session in (10, 11):
                 kind = "target" if i == j else "nontarget"
                 count = 1 if i % 2 else 3
-                trials.append(f"{1001 + i}_sre16\tv{j:02d}{session}\ta\t{kind}\t{count}\tN")
+                trials.append(
+                    f"{1001 + i}_sre16\tv{j:02d}{session}\ta\t{kind}\t{count}\tN"
+                )
     write_lines(folder / "docs/sre16_eval_enrollment.tsv", enrolment)
     write_lines(folder / "docs/sre16_eval_trial_key.tsv", trials)
     write_lines(folder / "docs/sre16_eval_segment_key.tsv", segments)
@@ -212,7 +218,11 @@ def make_unlabelled(folder: Path) -> Path:
 
 def make_musan(folder: Path) -> Path:
     """16 kHz, as the corpus is, with the lists that its preparation reads."""
-    for kind, source in (("noise", "free-sound"), ("music", "fma"), ("speech", "librivox")):
+    for kind, source in (
+        ("noise", "free-sound"),
+        ("music", "fma"),
+        ("speech", "librivox"),
+    ):
         place = folder / kind / source
         place.mkdir(parents=True)
         for i in range(3):

@@ -16,9 +16,9 @@ from dataset.kaldi_table import (
     are_tables,
 )
 from dataset.options import option
+from dataset.reverberation import ReverberateOptions, apply_reverberation
 from dataset.sph2pipe import parse_sph2pipe, read_part
 from dataset.wav import Wave, read_wave, write_wave
-from dataset.wav_pipe import ReverberateOptions, apply_reverberation
 from misc.kaldi.command import command, log, warn
 from misc.kaldi.table_loop import transform_table
 

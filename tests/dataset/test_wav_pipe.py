@@ -5,13 +5,12 @@ import numpy as np
 import pytest
 from toy_sphere import write_sphere
 
-from dataset import wav_pipe, wave_cache
+from dataset import reverberation, wav_pipe, wave_cache
 from dataset.errors import InputError
 from dataset.options import parse_options
+from dataset.reverberation import ReverberateOptions, apply_reverberation
 from dataset.wav import Noise, read_wave, reverberate, to_int16, write_wave
 from dataset.wav_pipe import (
-    ReverberateOptions,
-    apply_reverberation,
     plain_file,
     run_pipe,
 )
@@ -27,7 +26,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{BIN}:/usr/bin:/bin")
     wav_pipe._is_ours.cache_clear()
-    wav_pipe._cache = WaveCache(1 << 20)
+    reverberation._cache = WaveCache(1 << 20)
     rng = np.random.default_rng(0)
     response = rng.normal(0, 100, (2, 300)) * np.exp(-np.arange(300) / 50)
     response[0, 40], response[1, 60] = 30000, 25000
