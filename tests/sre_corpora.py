@@ -180,7 +180,8 @@ def make_sre10(folder: Path) -> Path:
 def make_sre16(folder: Path) -> Path:
     """Models of one and of three segments; half of the speakers in each language."""
     enrolment = ["modelid\tsegment\tside"]
-    trials = ["modelid\tsegment\tside\ttargettype\tnum_enroll_segs\tphone_num_match"]
+    titles = "modelid segment side targettype num_enroll_segs phone_num_match gender"
+    trials = [titles]
     segments, calls = ["segment\tcall_id"], ["call_id\tlanguage_id"]
     for i, speaker in enumerate(SRE16_SPEAKERS):
         for k in range(1 if i % 2 else 3):
@@ -197,9 +198,11 @@ def make_sre16(folder: Path) -> Path:
             for session in (10, 11):
                 kind = "target" if i == j else "nontarget"
                 count = 1 if i % 2 else 3
+                gender = "male" if i % 2 else "female"
                 trials.append(
-                    f"{1001 + i}_sre16\tv{j:02d}{session}\ta\t{kind}\t{count}\tN"
+                    f"{1001 + i}_sre16 v{j:02d}{session} a {kind} {count} N {gender}"
                 )
+    trials = [row.replace(" ", "\t") for row in trials]
     write_lines(folder / "docs/sre16_eval_enrollment.tsv", enrolment)
     write_lines(folder / "docs/sre16_eval_trial_key.tsv", trials)
     write_lines(folder / "docs/sre16_eval_segment_key.tsv", segments)

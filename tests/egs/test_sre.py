@@ -17,6 +17,8 @@ SIZES = (
     "--valid-utts 1 --lda-dim 6 --nj 2"
 ).split()
 
+SRE16_SYSTEMS = ["cosine", "cosine_as_norm", "lda_cosine", "plda", "plda_adapted"]
+
 
 def run(folder, *options):
     environment = {k: v for k, v in os.environ.items() if k != "KALDI_ROOT"}
@@ -116,6 +118,12 @@ def test_lists_of_the_evaluations(done):
         lines(data / f"sre16_test/trials_{language}") for language in ("tgl", "yue")
     )
     assert sorted(tagalog + cantonese) == sorted(every) and len(tagalog) == 18
+    parts = lines(data / "sre16_test/trial_parts")
+    assert len(parts) == 36 and set(parts) == {
+        f"{part}-{language}"
+        for part in ("3-N-female", "1-N-male")
+        for language in ("tgl", "yue")
+    }
     assert len(lines(data / "sre16_major/wav.scp")) == 16
     assert len(lines(data / "sre16_minor/wav.scp")) == 4
 
@@ -126,7 +134,8 @@ def test_stages_leave_what_they_say(done):
     frames = dict(table(data / "swbd_sre/utt2num_frames"))
     assert len(frames) == 104
     for utterance, count in frames.items():  # two corpora are Shorten-compressed
-        short = "sre06-t02" in utterance or "_sw_1000" in utterance
+        short = "sre06-t02" in utterance and "t020" not in utterance
+        short |= "_sw_1000" in utterance
         assert int(count) == (250 if short else 400), utterance
     assert len(lines(data / "swbd_sre_combined/feats.scp")) == 304
     kinds = {row[0].rpartition("-")[2] for row in table(data / "swbd_sre_aug/utt2spk")}
@@ -152,7 +161,7 @@ def test_scores_and_tables(done):
     for test, systems in {
         "sre10_coreext_c5": ["cosine", "lda_cosine", "plda"],
         "sre10_10s": ["cosine", "lda_cosine", "plda"],
-        "sre16": ["cosine", "cosine_as_norm", "lda_cosine", "plda", "plda_adapted"],
+        "sre16": SRE16_SYSTEMS,
     }.items():
         trials = {tuple(row[:2]) for row in table(data / f"{test}_test/trials")}
         for system in systems:
@@ -167,7 +176,13 @@ def test_scores_and_tables(done):
     assert pooled != adapted
     cantonese = scores(model / "scores/sre16_yue/plda_adapted")
     assert len(cantonese) == 18 and cantonese.items() <= adapted.items()
+    costs = [re.split("  +", line) for line in lines(model / "sre16/equalized.txt")]
+    assert costs[0] == ["system", "minCprimary", "actCprimary"]
+    assert [row[0] for row in costs[1:]] == sorted(SRE16_SYSTEMS)
+    assert all(0 <= float(row[1]) <= 1 for row in costs[1:])
+    assert [row[0] for row in costs if row[2] == "-"] == sorted(SRE16_SYSTEMS)[:3]
     everything = (model / "results.txt").read_text()
+    assert (model / "sre16/equalized.txt").read_text() in everything
     for name in ("sre10_coreext_c5", "sre10_10s", "sre16", "sre16_tgl", "sre16_yue"):
         assert f"{name}\n" in everything
         assert (model / name / "report/report.html").is_file()
@@ -179,7 +194,7 @@ def test_a_second_run_redoes_nothing(done):
     before = (folder / "exp/tiny/results.txt").stat().st_mtime_ns
     result = run(folder)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.count("done before") == 12
+    assert result.stdout.count(": done before (") == 12
     assert (folder / "exp/tiny/results.txt").stat().st_mtime_ns == before
 
 

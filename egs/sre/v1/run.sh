@@ -154,13 +154,7 @@ if [ -n "$sre16" ] && begin 10 "SRE 2016: cosine, AS-norm, PLDA, adapted PLDA"; 
     --points "sre16 sre08-detware sre10" "$data" sre16 "$backend" "$nnetdir"
 fi
 
-results=$nnetdir/results.txt
-if begin 11 "the tables, one after another: $results"; then
-  for name in "${tests[@]}"; do
-    for table in "$nnetdir/$name/results.txt" "$nnetdir/${name}"_???/results.txt; do
-      [ ! -f "$table" ] || { basename "$(dirname "$table")"; cat "$table"; echo; }
-    done
-  done >"$results.tmp"
-  mv "$results.tmp" "$results"
+if begin 11 "the tables, one after another"; then
+  local/join_tables.sh "$nnetdir" "${tests[@]}"
 fi
-finish_with "$results"
+finish_with "$nnetdir/results.txt"

@@ -7,7 +7,8 @@ e.g.:  local/prepare_sre16.py eval /corpora/R149_0_1 data
        local/prepare_sre16.py unlabelled /corpora/LDC2016E46 data
 
 eval: docs/, metadata/ and data/{enrollment,test}; writes <data-dir>/sre16_enrol and
-sre16_test, in the latter trials, trials_tgl (Tagalog), trials_yue (Cantonese).
+sre16_test, in the latter trials, trials_tgl (Tagalog), trials_yue (Cantonese) and, of
+each of trials a line, trial_parts (local/equalized_cost.py).
 unlabelled: data/unlabeled/{major,minor}; writes sre16_major (Tagalog, Cantonese) and
 sre16_minor (Cebuano, Mandarin), each recording as a speaker of its own.
 """
@@ -15,8 +16,10 @@ sre16_minor (Cebuano, Mandarin), each recording as a speaker of its own.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
+from itertools import compress
 
 from telephone import (
     Side,
@@ -24,12 +27,17 @@ from telephone import (
     read_rows,
     run,
     write_data_dir,
+    write_lines,
     write_trials,
 )
 
 from dataset.errors import InputError
 
 _LANGUAGES = ("tgl", "yue")
+_PART_COLUMNS = ("num_enroll_segs", "phone_num_match", "gender")
+"""What parts of the trials differ in, beside the language: each weighs alike."""
+
+_logger = logging.getLogger("prepare")
 
 
 def prepare_enrolment(folder: str, data: str) -> set[str]:
@@ -46,19 +54,23 @@ def prepare_enrolment(folder: str, data: str) -> set[str]:
 
 
 def prepare_test(folder: str, data: str, models: set[str]) -> None:
-    """docs/sre16_eval_trial_key.tsv: `model segment side target|nontarget ...`."""
+    """docs/sre16_eval_trial_key.tsv: `model segment side target|nontarget ...`, with
+    names of the columns in the first line."""
     path = os.path.join(folder, "docs/sre16_eval_trial_key.tsv")
     target = os.path.join(data, "sre16_test")
     recordings = find_recordings(os.path.join(folder, "data/test"))
-    trials = [
-        (model, _stem(segment), kind)
-        for model, segment, _, kind, *_ in read_rows(path, 4)
-        if segment not in _TITLES
-    ]
+    rows = read_rows(path, 4)
+    columns = part_columns(next(rows), path)
+    trials, parts = [], []
+    for row in rows:
+        # Two million rows of a few thousand words.
+        model, segment, _, kind = map(sys.intern, row[:4])
+        trials.append((model, _stem(segment), kind))
+        parts.append(sys.intern("-".join(row[column] for column in columns)))
     segments = dict.fromkeys(segment for _, segment, _ in trials)
     sides = (Side(segment, segment, segment, 1) for segment in segments)
     there = write_data_dir(target, sides, recordings)
-    write_trials(os.path.join(target, "trials"), trials, models, there)
+    written = write_trials(os.path.join(target, "trials"), trials, models, there)
     languages = read_languages(folder)
     for segment in there:
         if languages.get(segment) not in _LANGUAGES:
@@ -73,6 +85,21 @@ def prepare_test(folder: str, data: str, models: set[str]) -> None:
             models,
             there,
         )
+    if columns:
+        lines = (
+            f"{part}-{languages[segment]}\n"
+            for part, (_, segment, _) in zip(parts, trials, strict=True)
+        )
+        write_lines(os.path.join(target, "trial_parts"), compress(lines, written))
+
+
+def part_columns(titles: list[str], path: str) -> list[int]:
+    """Where the key says what parts differ in; none, with a warning, if it does not."""
+    missing = [name for name in _PART_COLUMNS if name not in titles]
+    if missing:
+        _logger.warning("%s has no %s: no equalised costs", path, ", ".join(missing))
+        return []
+    return [titles.index(name) for name in _PART_COLUMNS]
 
 
 def read_languages(folder: str) -> dict[str, str]:

@@ -10,7 +10,8 @@ points="sre08-detware sre10"
 help_message="Usage: $0 [options] <data-dir> <test> <backend-dir> <nnetdir>
 e.g.: $0 --adaptation exp/xvector/sre16_major data sre16 exp/xvector/sre_combined exp/xvector
 Reads the trials of <data-dir>/<test>_test and the embeddings <nnetdir>/<test>_{enrol,test};
-writes <nnetdir>/scores/<test>, <nnetdir>/<test>/{results.txt,report}, and the same of parts.
+writes <nnetdir>/scores/<test>, <nnetdir>/<test>/{results.txt,report}, and the same of parts;
+with a file trial_parts beside the trials also equalized.txt, by local/equalized_cost.py.
 Options:
   --cmd <run.pl|queue.pl ...>  # how the jobs are run
   --adaptation <dir>           # embeddings of local/adapt_plda.sh: mean, cohort, PLDA
@@ -49,6 +50,16 @@ report() { # report <name> <trials>
   shared/report.sh --title "$1" --points "$points" "$2" "$nnetdir/scores/$1" "$nnetdir/$1"
 }
 report "$name" "$trials"
+if [ -f "$data/${name}_test/trial_parts" ]; then
+  systems=()
+  for file in "$scores"/*; do
+    [ ! -f "$file" ] || systems+=("$(basename "$file")=$file")
+  done
+  local/equalized_cost.py --llr plda --llr plda_adapted "$trials" \
+    "$data/${name}_test/trial_parts" "${systems[@]}" >"$nnetdir/$name/equalized.txt.tmp"
+  mv "$nnetdir/$name/equalized.txt.tmp" "$nnetdir/$name/equalized.txt"
+  cat "$nnetdir/$name/equalized.txt"
+fi
 for part in "$trials"_*; do
   [ -f "$part" ] || continue
   part_name=${name}_${part##*/trials_}

@@ -163,37 +163,47 @@ def write_trials(
     trials: Iterable[tuple[str, str, str]],
     models: Container[str],
     utterances: Container[str],
-) -> None:
+) -> list[bool]:
     """Writes lines `model utterance target|nontarget` of the models and utterances
     that are there; says how many others are left out.
+
+    Returns:
+        Of each trial, whether it is written.
 
     Raises:
         InputError: a trial has another label, or targets or nontargets are lacking.
     """
     rows: list[str] = []
+    written: list[bool] = []
     kinds = set()
-    without = 0
     for model, utterance, kind in trials:
         if kind not in ("target", "nontarget"):
             raise InputError(
                 f"{path}: {model} {utterance}: target or nontarget, not '{kind}'?"
             )
-        if model not in models or utterance not in utterances:
-            without += 1
+        written.append(model in models and utterance in utterances)
+        if not written[-1]:
             continue
         kinds.add(kind)
         rows.append(f"{model} {utterance} {kind}\n")
+    without = written.count(False)
     if len(kinds) < 2:
         raise InputError(
             f"{path}: needs targets and nontargets, got {len(rows)} trials with "
             f"{' and '.join(kinds) or 'neither'}; {without} are without sound files"
         )
-    with open(path + ".tmp", "w", encoding="utf-8") as stream:
-        stream.writelines(rows)
-    os.replace(path + ".tmp", path)
+    write_lines(path, rows)
     _logger.info("%s: %d trials", path, len(rows))
     if without:
         _logger.warning("%s: %d trials are left out: no sound file", path, without)
+    return written
+
+
+def write_lines(path: str, lines: Iterable[str]) -> None:
+    """Writes a text file whole; the lines end in newlines."""
+    with open(path + ".tmp", "w", encoding="utf-8") as stream:
+        stream.writelines(lines)
+    os.replace(path + ".tmp", path)
 
 
 def run(prepare: Callable[[], None]) -> int:
