@@ -57,14 +57,16 @@ marks_in() { # marks_in <folder>
   mkdir -p "$_stages"
 }
 
-# Adds options that the stages that follow depend on; of files also the content.
-settings() { # settings <variable> ...
+# Adds what the stages that follow depend on: options (if they are files, their content,
+# too), and files, which have a '/' in their names.
+settings() { # settings <variable or file> ...
   finish
   _settings+=("$@")
 }
 
-_setting() { # _setting <variable>: its value
-  local value=${!1}
+_setting() { # _setting <variable or file>: its value
+  local value=$1
+  [[ $1 = */* ]] || value=${!1}
   if [ -f "$value" ]; then
     value="$value ($(cksum <"$value"))"
   fi
@@ -72,7 +74,7 @@ _setting() { # _setting <variable>: its value
 }
 
 _noted() { # _noted <name> <mark>: the value in a mark
-  sed -n "s/^$1=//p" "$2"
+  awk -v start="$1=" 'index($0, start) == 1 {print substr($0, length(start) + 1)}' "$2"
 }
 
 _same_settings() { # _same_settings <mark>: whether they are; else _other tells them
@@ -185,9 +187,10 @@ estimate() { # estimate <hours> <megabytes per hour> <times real time, a job> <f
 
 # MFCC or filterbanks with their energy VAD.
 # shellcheck disable=SC2154
-features_and_vad() { # features_and_vad <mfcc|fbank> <data-dir> <feature-dir>
+features_and_vad() { # features_and_vad <mfcc|fbank> <data-dir> <feature-dir> [<config>]
   "steps/make_$1.sh" --write-utt2num-frames true --write-utt2dur true \
-    "--$1-config" "conf/$1.conf" --nj "$nj" --cmd "$train_cmd" "$2" "$exp/make_$1" "$3"
+    "--$1-config" "${4:-conf/$1.conf}" --nj "$nj" --cmd "$train_cmd" \
+    "$2" "$exp/make_$1" "$3"
   utils/fix_data_dir.sh "$2"
   sid/compute_vad_decision.sh --nj "$nj" --cmd "$train_cmd" --vad-config conf/vad.conf \
     "$2" "$exp/make_vad" "$3"
