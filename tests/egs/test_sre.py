@@ -1,5 +1,6 @@
 """The recipe egs/sre/v1 on miniatures of its corpora: lists, stages, tables."""
 
+import json
 import os
 import re
 import shutil
@@ -8,27 +9,37 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 import sre_corpora
 import toy
 
 RECIPE = Path(__file__).parents[2] / "egs/sre/v1"
+BIN = RECIPE.parents[2] / "misc/kaldi/bin"
 SIZES = (
-    "--num-augmented 200 --min-len 100 --min-num-utts 4 --valid-speakers 4 "
-    "--valid-utts 1 --lda-dim 6 --nj 2"
+    "--min-len 100 --min-num-utts 3 --valid-speakers 4 --valid-utts 2 --lda-dim 6 --nj 2"
 ).split()
+COPIES = ("--num-augmented", 200)
+TINY = {
+    "num_nodes_frame_layers": 48,
+    "num_nodes_pooling_layer": 64,
+    "num_speakers_per_batch": 8,
+    "min_segment_len": 80,
+    "max_segment_len": 100,
+    "learning_rate": 0.003,
+    "embedding_node": "output",  # of 16 values: LDA needs more utterances than values
+}
 
 SRE16_SYSTEMS = ["cosine", "cosine_as_norm", "lda_cosine", "plda", "plda_adapted"]
 
 
-def run(folder, *options):
+def run(folder, *options, program="run.sh"):
     environment = {k: v for k, v in os.environ.items() if k != "KALDI_ROOT"}
-    command = ["./run.sh", *SIZES]
+    command = [f"./{program}", *SIZES]
     for name in ("data", "exp", "ldc", "sre10", "sre16", "musan"):
         command += [f"--{name}", folder / name]
     command += ["--rirs", folder / "RIRS_NOISES"]
     command += ["--sre16-unlabelled", folder / "unlabelled"]
-    command += ["--speaker-list", folder / "ldc/speaker_list"]
-    command += ["--nnet-config", folder / "tiny.json", *options]
+    command += ["--speaker-list", folder / "ldc/speaker_list", *options]
     return subprocess.run(
         [str(x) for x in command],
         cwd=RECIPE,
@@ -52,19 +63,10 @@ def corpora(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done(corpora):
-    toy.write_config(
-        corpora / "tiny.json",
-        num_nodes_frame_layers=48,
-        num_nodes_pooling_layer=64,
-        num_epochs=4,
-        num_steps_per_epoch=40,
-        num_speakers_per_batch=8,
-        min_segment_len=80,
-        max_segment_len=100,
-        learning_rate=0.003,
-        embedding_node="output",  # of 16 values: LDA needs more utterances than values
+    config = toy.write_config(
+        corpora / "tiny.json", num_epochs=4, num_steps_per_epoch=40, **TINY
     )
-    result = run(corpora)
+    result = run(corpora, *COPIES, "--nnet-config", config)
     assert result.returncode == 0, result.stdout + result.stderr
     return corpora, result
 
@@ -148,7 +150,7 @@ def test_stages_leave_what_they_say(done):
     originals = {
         re.sub("-(reverb|noise|music|babble)$", "", v.split()[0]) for v in valid
     }
-    assert len(originals) == 4
+    assert len(originals) == 4 * 2
     assert len(lines(data / "softmax_train/spklist")) == 16
     assert len(lines(model / "nnet/valid_loss")) == 4
     assert dict(table(model / "sre16_enrol/num_utts.ark"))["1001_sre16"] == "3"
@@ -192,10 +194,62 @@ def test_scores_and_tables(done):
 def test_a_second_run_redoes_nothing(done):
     folder, _ = done
     before = (folder / "exp/tiny/results.txt").stat().st_mtime_ns
-    result = run(folder)
+    result = run(folder, *COPIES, "--nnet-config", folder / "tiny.json")
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count(": done before (") == 12
     assert (folder / "exp/tiny/results.txt").stat().st_mtime_ns == before
+
+
+def test_the_modern_track(corpora, tmp_path):
+    """Up to the back end; what follows is what the other track does."""
+    kinds = ("reverb", "noise", "music", "babble")
+    keys = {
+        "waveform_features": "fbank",
+        "waveform_config": "conf/fbank.conf",
+        "augment_speeds": [0.9],
+        "num_steps_per_epoch": 10,
+        **{f"augment_{kind}": 1 for kind in kinds},
+        **{f"augment_{kind}_lists": ["set by the recipe"] for kind in kinds},
+    }
+    network = toy.write_config(tmp_path / "first.json", **TINY | keys)
+    tuning = toy.write_config(
+        tmp_path / "tuned.json", **TINY | keys | {"num_epochs": 1}
+    )
+    options = {
+        "--data": tmp_path / "data",
+        "--exp": tmp_path / "exp",
+        "--sre": "sre04 sre05_train sre08",
+        "--swbd": "swbd2_phase1",
+        "--sre10": "",
+        "--nnet-config": network,
+        "--tuning-config": tuning,
+        "--stop-stage": 8,
+    }
+    words = [word for pair in options.items() for word in pair]
+    result = run(corpora, *words, program="run_modern.sh")
+    assert result.returncode == 0, result.stdout + result.stderr
+    data, tuned = tmp_path / "data", tmp_path / "exp/tuned"
+    sounds = dict(table(data / "swbd_sre/wav.scp"))
+    assert len(sounds) == 40 and len(lines(data / "swbd_sre/vad.scp")) == 40
+    for path in sounds.values():
+        assert soundfile.info(path).samplerate == 8000
+    assert soundfile.info(sounds["sw_4001_sw_10001_1"]).frames == 20000
+    for name in ("noise", "music", "speech", "smallroom", "mediumroom"):
+        assert len(lines(data / f"sounds/{name}.scp")) in (2, 3)
+    speakers = len(lines(data / "softmax_train/spklist"))
+    assert speakers == 8  # those of Switchboard have one recording each
+    assert len(lines(tmp_path / "exp/first/nnet/valid_loss")) == 2
+    used = json.loads((tuned / "nnet/config.json").read_text())
+    assert used["augment_noise_lists"] == [f"{data}/sounds/noise.scp"]
+    dims = subprocess.run(
+        [BIN / "feat-to-dim", f"scp:{data}/sre/feats.scp", "-"],
+        capture_output=True,
+        text=True,
+    )
+    assert dims.stdout.strip() == "40"
+    assert len(lines(tuned / "sre/xvector.scp")) == 32
+    for file in ("sre/plda", "sre16_major/plda_adapted", "sre16_enrol/spk_xvector.scp"):
+        assert (tuned / file).is_file()
 
 
 @pytest.mark.parametrize(
