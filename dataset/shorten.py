@@ -268,10 +268,15 @@ def _aside(used: list[int]) -> list[int]:
 
 def decode_mulaw(codes: np.ndarray) -> np.ndarray:
     """Bytes of mu-law (ITU-T G.711) as int32 in 16-bit scale."""
-    inverted = ~np.asarray(codes, np.uint8)
-    mantissa = ((inverted & 15).astype(np.int32) << 3) + 132
-    magnitude = (mantissa << ((inverted >> 4) & 7).astype(np.int32)) - 132
-    return np.where(inverted & 128, -magnitude, magnitude)
+    return _mulaw_values()[np.asarray(codes, np.uint8)]
+
+
+@functools.cache
+def _mulaw_values() -> np.ndarray:
+    inverted = np.arange(255, -1, -1)
+    mantissa = ((inverted & 15) << 3) + 132
+    magnitude = (mantissa << ((inverted >> 4) & 7)) - 132
+    return np.where(inverted & 128, -magnitude, magnitude).astype(np.int32)
 
 
 def _divide(numerator: int, denominator: int) -> int:

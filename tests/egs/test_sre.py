@@ -16,7 +16,8 @@ import toy
 RECIPE = Path(__file__).parents[2] / "egs/sre/v1"
 BIN = RECIPE.parents[2] / "misc/kaldi/bin"
 SIZES = (
-    "--min-len 100 --min-num-utts 3 --valid-speakers 4 --valid-utts 2 --lda-dim 6 --nj 2"
+    "--min-len 100 --min-num-utts 3 --valid-speakers 4 --valid-utts 2 --lda-dim 6 "
+    "--nj 2"
 ).split()
 COPIES = ("--num-augmented", 200)
 TINY = {
