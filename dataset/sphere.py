@@ -7,6 +7,7 @@ A header of text lines `name -type value`, a multiple of 1024 bytes, then sample
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from dataset import shorten
 from dataset.errors import InputError
 
 MAGIC = b"NIST_1A"
+_log = logging.getLogger("kaldi")
+
 _LONGEST_HEADER = 1 << 20
 _BYTE_ORDERS = {"01": "<i2", "10": ">i2"}
 
@@ -64,11 +67,12 @@ def parse_header(content: bytes) -> SphereHeader:
 def decode_sphere(content: bytes) -> tuple[np.ndarray, int] | None:
     """Samples of a SPHERE file, float32 [channels, n] in 16-bit scale, and the rate.
 
-    Whatever the header says, samples that begin as Shorten data are taken for such, as
-    in sph2pipe. None if the coding is one for soundfile.
+    As in sph2pipe, samples that begin as Shorten data are taken for such, whatever the
+    header says, and of fewer samples than it says there is a warning. None if the
+    coding is one for soundfile.
 
     Raises:
-        InputError: the file is damaged or cut short.
+        InputError: header or Shorten data are damaged or cut short.
     """
     header = parse_header(content)
     body = content[header.size :]
@@ -86,9 +90,15 @@ def decode_sphere(content: bytes) -> tuple[np.ndarray, int] | None:
         frames = min(header.num_samples, len(samples) // header.num_channels)
         samples = samples[: frames * header.num_channels]
         samples = samples.reshape(frames, header.num_channels).T
-    if samples.shape != (header.num_channels, header.num_samples):
+    channels, length = samples.shape
+    if channels != header.num_channels:
         raise InputError(
-            f"the header says {header.num_channels} x {header.num_samples} samples, "
-            f"there are {samples.shape[0]} x {samples.shape[1]}: cut short?"
+            f"the header says {header.num_channels} channels, the samples have {channels}"
+        )
+    if length < header.num_samples:
+        _log.warning(
+            "expected %d samples by the SPHERE header, got %d (a truncated file?); these "
+            "are used",
+            *(header.num_samples, length),
         )
     return np.ascontiguousarray(samples, np.float32), header.rate

@@ -40,12 +40,26 @@ def test_both_byte_orders(tmp_path):
         np.testing.assert_array_equal(read_wave(path).samples, SAMPLES)
 
 
-def test_a_file_that_is_cut_short_is_refused(tmp_path):
-    for shorten in (False, True):
-        path = write_sphere(tmp_path / "a.sph", SAMPLES, shorten=shorten)
-        path.write_bytes(path.read_bytes()[:-400])
-        with pytest.raises(InputError, match=r"a.sph: .*cut short"):
-            read_wave(path)
+def test_of_a_file_that_is_cut_short_what_is_there_is_used(tmp_path, caplog):
+    path = write_sphere(tmp_path / "a.sph", SAMPLES, coding="pcm")
+    path.write_bytes(path.read_bytes()[:-400])
+    np.testing.assert_array_equal(read_wave(path).samples, SAMPLES[:, :-100])
+    assert "expected 1500 samples by the SPHERE header, got 1400" in caplog.text
+
+
+def test_shorten_data_of_another_number_of_channels(tmp_path):
+    path = write_sphere(tmp_path / "a.sph", SAMPLES[:1], shorten=True)
+    content = path.read_bytes().replace(b"channel_count -i 1", b"channel_count -i 2")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="header says 2 channels, the samples have 1"):
+        read_wave(path)
+
+
+def test_shorten_data_that_is_cut_short_is_refused(tmp_path):
+    path = write_sphere(tmp_path / "a.sph", SAMPLES, shorten=True)
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(InputError, match=r"a.sph: .*cut short"):
+        read_wave(path)
 
 
 @pytest.mark.parametrize(

@@ -127,9 +127,9 @@ def mixer6_calls(folder: str, recordings: dict[str, str]) -> Iterator[Side]:
     genders = {
         row[0]: row[1].lower() for row in read_rows(f"{docs}/mx6_subjs.csv", 2, ",")
     }
-    for row in read_rows(f"{docs}/mx6_calls.csv", 13, ","):
+    for number, row in enumerate(read_rows(f"{docs}/mx6_calls.csv", 13, ",")):
         call = row[0]
-        if not call.isdigit():  # the names of the columns
+        if number == 0 and not call.isdigit():  # the names of the columns
             continue
         for side, speaker in (("A", row[4]), ("B", row[12])):
             gender = genders.get(speaker, "")
