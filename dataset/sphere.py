@@ -93,12 +93,13 @@ def decode_sphere(content: bytes) -> tuple[np.ndarray, int] | None:
     channels, length = samples.shape
     if channels != header.num_channels:
         raise InputError(
-            f"the header says {header.num_channels} channels, the samples have {channels}"
+            f"the header says {header.num_channels} channels, the samples have "
+            f"{channels}"
         )
     if length < header.num_samples:
         _log.warning(
-            "expected %d samples by the SPHERE header, got %d (a truncated file?); these "
-            "are used",
+            "expected %d samples by the SPHERE header, got %d (a truncated file?); "
+            "these are used",
             *(header.num_samples, length),
         )
     return np.ascontiguousarray(samples, np.float32), header.rate
