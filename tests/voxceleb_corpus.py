@@ -6,6 +6,7 @@ flac, as in converted trees.
 
 import importlib.util
 import itertools
+import os
 import random
 import shutil
 import subprocess
@@ -16,7 +17,8 @@ import numpy as np
 import soundfile
 from m4a import write_m4a
 
-MAKE_SPEECH = Path(__file__).parents[1] / "egs/mini/v1/local/make_speech.py"
+ROOT = Path(__file__).parents[1]
+MAKE_SPEECH = ROOT / "egs/mini/v1/local/make_speech.py"
 HAS_M4A = importlib.util.find_spec("av") is not None
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 PER_SPEAKER = 6
@@ -33,7 +35,11 @@ def make_corpora(folder):
     rng = random.Random(1)
     speech = folder / "speech"
     command = [sys.executable, MAKE_SPEECH, "--train-speakers", "16"]
-    subprocess.run([*command, "--eval-speakers", "4", speech], check=True)
+    subprocess.run(
+        [*command, "--eval-speakers", "4", speech],
+        check=True,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+    )
     voices = {
         kind: iter(sorted((speech / "audio" / kind).iterdir()))
         for kind in ("train", "eval")

@@ -49,7 +49,7 @@ fi
 
 settings conf/energy.conf conf/vad.conf
 if begin 1 "energy VAD"; then
-  estimate "$(hours "$data/train")" 1 400 "$data"
+  estimate "$(hours "$data/train")" 1 500 "$data"
   for set in train eval; do
     features_and_vad mfcc "$data/$set" "$data/vad" conf/energy.conf
     rm "$data/$set/feats.scp" # only the energy
@@ -68,7 +68,7 @@ fi
 settings cohort_utts conf/fbank.conf
 if begin 3 "filterbanks of what is scored"; then
   utils/subset_data_dir.sh --per-spk "$data/softmax_train" "$cohort_utts" "$data/cohort"
-  estimate "$(hours "$data/cohort")" 29 400 "$data"
+  estimate "$(hours "$data/cohort")" 29 500 "$data"
   for set in cohort eval; do
     steps/make_fbank.sh --fbank-config conf/fbank.conf --nj "$nj" --cmd "$train_cmd" \
       "$data/$set" "$exp/make_fbank" "$data/fbank"
@@ -107,7 +107,7 @@ fi
 
 # Of the network before its tuning, too, for comparison.
 if begin 6 "embeddings"; then
-  estimate "$(hours "$data/eval" 2)" 1 80 "$exp"
+  estimate "$(hours "$data/eval" 2)" 1 150 "$exp"
   for network in "$nnetdir" "$tuned"; do
     for set in cohort eval; do
       nnet/run_extract_embeddings.sh --cmd "$train_cmd" --nj "$nj" --use-gpu "$use_gpu" \

@@ -13,8 +13,9 @@ trials name, and the lists as trials_o, trials_o_clean, ...:
 
 (o also as voxceleb1_test_v2.txt or, with names of speakers, voxceleb1_test.txt), looked
 for in <voxceleb1> and the folders right below. --protocol original trains on all of
-VoxCeleb2 and on those speakers of VoxCeleb1 that are not in the lists; e and h are made
-of these, so they are refused. --protocol official trains on the dev set of VoxCeleb2.
+VoxCeleb2 and on those speakers of VoxCeleb1 that are neither in its test set nor in the
+lists; e and h are made of these, so they are refused. --protocol official trains on the
+dev set of VoxCeleb2.
 """
 
 from __future__ import annotations
@@ -161,19 +162,20 @@ def entry(path: str) -> str:
     quoted = shlex.quote(path)
     if path.endswith(".m4a"):
         return f"ffmpeg -nostdin -v 8 -i {quoted} -f wav -acodec pcm_s16le - |"
+    if path.endswith(".flac"):
+        return f"flac -dcs {quoted} |"
     return path if quoted == path else f"cat {quoted} |"
 
 
 def check_decoder(recordings: Recordings) -> None:
-    """Refuses m4a files where nothing can decode them."""
-    if shutil.which("ffmpeg") or importlib.util.find_spec("av"):
+    """Refuses m4a files where nothing can decode them: a real Kaldi needs ffmpeg."""
+    kaldi = bool(os.environ.get("KALDI_ROOT"))
+    if shutil.which("ffmpeg") or importlib.util.find_spec("av") and not kaldi:
         return
     path = next((path for path in recordings.values() if path.endswith(".m4a")), None)
     if path is not None:
-        raise InputError(
-            f"{path}: to decode m4a, the program 'ffmpeg' or the Python package 'av' "
-            "(pip install av) is needed"
-        )
+        other = "" if kaldi else " or the Python package 'av' (pip install av)"
+        raise InputError(f"{path}: decoding m4a needs the program 'ffmpeg'{other}")
 
 
 def write_data_dir(directory: str, recordings: Recordings) -> None:
@@ -206,9 +208,13 @@ def prepare(args: argparse.Namespace) -> None:
             f"{args.voxceleb1}: {len(missing)} of the {len(named)} recordings in the "
             f"lists of trials are missing, the first is {missing[0]}: is it whole?"
         )
-    tested = {speaker_of(key) for key in named}
     train: Recordings = {}
     if args.protocol == "original":
+        tested = {speaker_of(key) for key in named}
+        tested |= {
+            speaker for speaker, part in metadata.parts.items() if part == "test"
+        }
+        tested |= {speaker_of(key) for key in first if first[key].part == "test"}
         train = {k: f.path for k, f in first.items() if speaker_of(k) not in tested}
     if args.voxceleb2:
         no_names = Metadata("", {}, {})
