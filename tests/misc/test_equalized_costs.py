@@ -31,14 +31,15 @@ def slow_costs(scores, is_target, parts, prior):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_as_loops_have_it(seed):
+@pytest.mark.parametrize("point", [SRE16, OperatingPoint("threshold 0", (0.5,))])
+def test_as_loops_have_it(point, seed):
     rng = np.random.default_rng(seed)
     is_target = rng.random(80) < 0.4
-    parts = np.where(is_target, rng.integers(4, size=80), rng.integers(3, size=80))
-    scores = np.round(rng.normal(0, 3, 80) + 4 * is_target, 1)  # with ties
-    lowest, actual = equalized_costs(scores, is_target, parts, SRE16)
+    parts = np.where(is_target, rng.integers(4, size=80), rng.integers(1, 4, 80))
+    scores = np.round(rng.normal(-1, 3, 80) + 4 * is_target)  # with ties, and zeros
+    lowest, actual = equalized_costs(scores, is_target, parts, point)
     expected_lowest, expected_actual = [], []
-    for prior in SRE16.p_targets:
+    for prior in point.p_targets:
         costs = slow_costs(scores, is_target, parts, prior)
         expected_lowest.append(min(costs.values()))
         bayes = np.log((1 - prior) / prior)
