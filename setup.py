@@ -30,5 +30,10 @@ setup(
         "tensorboard",
         "tqdm",
     ],
-    extras_require={"speech": ["espeakng-loader"], "m4a": ["av"]},
+    extras_require={
+        "speech": ["espeakng-loader"],
+        "onnx": ["tf2onnx>=1.17", "onnxruntime"],
+        "m4a": ["av"],
+        "tflite": ["ai-edge-litert>=2"],
+    },
 )
