@@ -34,7 +34,6 @@ setup(
         "speech": ["espeakng-loader"],
         "m4a": ["av"],
         "onnx": ["tf2onnx>=1.17", "onnxruntime"],
-        "m4a": ["av"],
         "tflite": ["ai-edge-litert>=2"],
     },
 )
