@@ -1,8 +1,9 @@
 """Decoding of Shorten, the compression inside NIST SPHERE files from the LDC.
 
-Source of the format: Robinson, "SHORTEN: simple lossless and near-lossless waveform
-compression", CUED/F-INFENG/TR.156, 1994. Neither soundfile nor ffmpeg reads it for
-mu-law speech, which nearly all telephone corpora are.
+The method: Robinson, "SHORTEN: simple lossless and near-lossless waveform compression",
+CUED/F-INFENG/TR.156, 1994. What a stream looks like is known from public decoders
+(LDC's sph2pipe, FFmpeg's shorten.c), whose facts, not code, are used here. Neither
+soundfile nor FFmpeg reads mu-law speech, which nearly all telephone corpora are.
 
 A stream is a row of numbers, each of a unary part (zeros, then a one) and some plain
 bits; blocks of 256 samples or so are such numbers, the residuals of a predictor. Only
