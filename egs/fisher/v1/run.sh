@@ -94,6 +94,13 @@ make_data() { # make_data <corpus> <data-dir>
   utils/fix_data_dir.sh "$2"
 }
 
+no_common_speakers() { # no_common_speakers <set> <set>
+  local common
+  common=$(utils/filter_scp.pl "$data/${1}_all/spk2utt" "$data/${2}_all/spk2utt" | cut -d' ' -f1)
+  [ -z "$common" ] || die "speakers of both $1 and $2: $(echo "$common" | head -n 3 | xargs);" \
+    "take them out of one of the corpora, or give other names to other people"
+}
+
 marks_in "$data"
 settings corpus calibration_corpus eval_corpus speaker_depth speaker_regex rate resample \
   leave_out_bad eval_speakers calibration_speakers seed
@@ -106,6 +113,8 @@ if begin 0 "data: recordings and speakers; some of these put aside"; then
       make_data "${!other}" "$data/${name}_all"
       sizes+=("--$name-speakers" 0)
     elif [ -n "${!number}" ]; then
+      [[ ${!number} =~ ^[0-9]+$ && ${!number} -ge 2 ]] ||
+        die "--$name-speakers: expected 2 or more, got '${!number}'"
       sizes+=("--$name-speakers" "${!number}")
     fi
   done
@@ -115,6 +124,9 @@ if begin 0 "data: recordings and speakers; some of these put aside"; then
       utils/subset_data_dir.sh --spk-list "$data/split/$name" "$data/all" "$data/${name}_all"
     fi
   done
+  no_common_speakers train calibration
+  no_common_speakers train eval
+  no_common_speakers calibration eval
 fi
 
 settings augmentation noise music babble rir_lists
@@ -274,11 +286,18 @@ if begin 10 "verifier: front end, back end and calibration for nnet/verify.py"; 
   "$TF_KALDI_ROOT/nnet/make_verifier.py" "--$kind-config" "$conf_dir/$kind.conf" \
     --vad-config "$conf_dir/vad.conf" --checkpoint last "${parts[@]}" "$model" \
     2>"$scores/log/make_verifier.log"
-  $train_cmd "$scores/log/calibration.log" calibration-train \
-    "$data/calibration/trials" "$model/scores/calibration/$back_end" \
-    "$model/verifier/calibration.json"
-  $train_cmd "$scores/log/calibration_apply.log" calibration-apply \
-    "$model/verifier/calibration.json" "$scores/$back_end" "$scores/${back_end}_calibrated_llr"
+  rm -f "$scores/${back_end}_calibrated_llr"
+  log=$scores/log/calibration.log
+  if $train_cmd "$log" calibration-train "$data/calibration/trials" \
+    "$model/scores/calibration/$back_end" "$model/verifier/calibration.json"; then
+    $train_cmd "$scores/log/calibration_apply.log" calibration-apply \
+      "$model/verifier/calibration.json" "$scores/$back_end" \
+      "$scores/${back_end}_calibrated_llr"
+  else
+    grep -q "separates the targets" "$log" || exit 1
+    echo "         too few or too easy trials to calibrate on: nnet/verify.py will give scores" \
+      "without a decision; more speakers: --calibration-speakers or --calibration-corpus"
+  fi
 fi
 
 if begin 11 "EER, minDCF, actDCF, report with DET curves"; then
