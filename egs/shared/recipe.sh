@@ -183,13 +183,14 @@ estimate() { # estimate <hours> <megabytes per hour> <times real time, a job> <f
       "$4 to a larger disk and put a link to it in its place"
 }
 
-# MFCC or filterbanks with their energy VAD, by the options in $conf_dir.
+# MFCC or filterbanks with their energy VAD.
 # shellcheck disable=SC2154
-features_and_vad() { # features_and_vad <mfcc|fbank> <data-dir> <feature-dir>
+features_and_vad() { # features_and_vad <mfcc|fbank> <data-dir> <feature-dir> [<config>]
   "steps/make_$1.sh" --write-utt2num-frames true --write-utt2dur true \
-    "--$1-config" "${conf_dir:-conf}/$1.conf" --nj "$nj" --cmd "$train_cmd" "$2" "$exp/make_$1" "$3"
+    "--$1-config" "${4:-conf/$1.conf}" --nj "$nj" --cmd "$train_cmd" \
+    "$2" "$exp/make_$1" "$3"
   utils/fix_data_dir.sh "$2"
-  sid/compute_vad_decision.sh --nj "$nj" --cmd "$train_cmd" \
-    --vad-config "${conf_dir:-conf}/vad.conf" "$2" "$exp/make_vad" "$3"
+  sid/compute_vad_decision.sh --nj "$nj" --cmd "$train_cmd" --vad-config conf/vad.conf \
+    "$2" "$exp/make_vad" "$3"
   utils/fix_data_dir.sh "$2"
 }

@@ -116,8 +116,12 @@ def test_the_speaker_is_a_deeper_folder_or_what_an_expression_finds(tmp_path):
     speakers = table(tmp_path / "deep/utt2spk")
     assert speakers == {"anna-part1-1": "anna", "anna-part2-1": "anna"}
     regex = ("--speaker-regex", r"/([a-z]+)_\d")
+    write(tmp_path / "flat/x/anna_2.wav", np.stack([voice(0, 2), voice(1, 2)], 1))
+    regex += ("--channel", 2, "--leave-out-bad")
     assert from_folder(tmp_path / "flat", tmp_path / "data", *regex).returncode == 0
-    assert table(tmp_path / "data/utt2spk") == {"anna-x-anna_1": "anna"}
+    assert table(tmp_path / "data/utt2spk") == {"anna-x-anna_2": "anna"}
+    (entry,) = table(tmp_path / "data/wav.scp").values()
+    assert "--input-wave-channel=1 " in entry and "anna_2.wav" in entry
 
 
 def test_what_a_folder_has_that_cannot_be_used(tmp_path):
@@ -598,7 +602,7 @@ def test_modern_from_a_table_with_large_margin_and_cosine(speech, tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     model = tmp_path / "exp/tiny/large_margin"
     assert "are too few for LDA and PLDA: cosine only" in result.stdout
-    assert (tmp_path / "exp/tiny/nnet/feature_dim").read_text() == "65\n"
+    assert (tmp_path / "exp/tiny/nnet/feature_dim").read_text() == "41\n"
     assert "of the same gender" in result.stdout
     names = [re.split("  +", line)[0] for line in lines(model / "results.txt")[1:]]
     assert names == ["cosine", "cosine, AS-norm", "cosine, calibrated"]

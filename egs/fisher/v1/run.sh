@@ -16,6 +16,7 @@ calibration_corpus=  # another one; empty: speakers of the corpus are put aside
 eval_corpus=         # as well
 speaker_depth=1      # in folders: which folder below them names the speaker,
 speaker_regex=       # or what of the path does
+channel=             # of recordings in folders that have several, from 1
 rate=16000           # Hz; there must be a conf/16k
 resample=false       # bring recordings of higher rates to it
 leave_out_bad=false  # do without recordings that cannot be used
@@ -74,22 +75,28 @@ fi
   die "--large-margin-config: no such file: $large_margin_config"
 [ "$augmentation" = online ] || [ -z "$noise$music$babble$rir_lists$speeds" ] ||
   die "--noise, --music, --babble, --rir-lists, --speeds: without use with --augmentation none"
+for name in calibration eval; do
+  number=${name}_speakers
+  [[ -z ${!number} || ${!number} =~ ^[0-9]+$ && ${!number} -ge 2 ]] ||
+    die "--$name-speakers: expected 2 or more, got '${!number}'"
+done
 conf_dir=conf/$((rate / 1000))k
-[ -f "$conf_dir/$kind.conf" ] || die "--rate $rate: make $conf_dir/{mfcc,fbank,vad}.conf"
+[ -f "$conf_dir/$kind.conf" ] || die "--rate $rate: make $conf_dir/{mfcc,fbank}.conf"
 nnetdir=$exp/$(basename "$nnet_config" .json)
 mkdir -p "$data" "$exp"
 
 make_data() { # make_data <corpus> <data-dir>
-  local options=(--rate "$rate" --threads "$((4 * nj))") depth=(--speaker-depth "$speaker_depth")
+  local options=(--rate "$rate" --threads "$((4 * nj))")
+  local folder=(--speaker-depth "$speaker_depth" ${channel:+--channel "$channel"})
   [ "$resample" = false ] || options+=(--resample)
   [ "$leave_out_bad" = false ] || options+=(--leave-out-bad)
-  [ -z "$speaker_regex" ] || depth=(--speaker-regex "$speaker_regex")
+  [ -z "$speaker_regex" ] || folder[0]=--speaker-regex folder[1]=$speaker_regex
   if [ -f "$1" ]; then
     local/make_data_from_table.py "${options[@]}" "$1" "$2"
   elif [ -f "$1/utt2spk" ]; then
     utils/copy_data_dir.sh "$1" "$2"
   else
-    local/make_data_from_folder.py "${options[@]}" "${depth[@]}" "$1" "$2"
+    local/make_data_from_folder.py "${options[@]}" "${folder[@]}" "$1" "$2"
   fi
   utils/fix_data_dir.sh "$2"
 }
@@ -102,8 +109,8 @@ no_common_speakers() { # no_common_speakers <set> <set>
 }
 
 marks_in "$data"
-settings corpus calibration_corpus eval_corpus speaker_depth speaker_regex rate resample \
-  leave_out_bad eval_speakers calibration_speakers seed
+settings corpus calibration_corpus eval_corpus speaker_depth speaker_regex channel \
+  rate resample leave_out_bad eval_speakers calibration_speakers seed
 if begin 0 "data: recordings and speakers; some of these put aside"; then
   make_data "$corpus" "$data/all"
   sizes=()
@@ -113,8 +120,6 @@ if begin 0 "data: recordings and speakers; some of these put aside"; then
       make_data "${!other}" "$data/${name}_all"
       sizes+=("--$name-speakers" 0)
     elif [ -n "${!number}" ]; then
-      [[ ${!number} =~ ^[0-9]+$ && ${!number} -ge 2 ]] ||
-        die "--$name-speakers: expected 2 or more, got '${!number}'"
       sizes+=("--$name-speakers" "${!number}")
     fi
   done
@@ -143,7 +148,7 @@ settings track
 if begin 2 "$kind and energy VAD"; then
   estimate "$(hours "$data/all")" "$([ $kind = mfcc ] && echo 11 || echo 30)" 600 "$data"
   for name in train calibration eval; do
-    features_and_vad $kind "$data/${name}_all" "$data/$kind"
+    features_and_vad $kind "$data/${name}_all" "$data/$kind" "$conf_dir/$kind.conf"
   done
 fi
 
@@ -284,7 +289,7 @@ if begin 10 "verifier: front end, back end and calibration for nnet/verify.py"; 
   [ $back_end = cosine ] ||
     parts+=(--transform "$train/transform.mat" --plda "$train/plda")
   "$TF_KALDI_ROOT/nnet/make_verifier.py" "--$kind-config" "$conf_dir/$kind.conf" \
-    --vad-config "$conf_dir/vad.conf" --checkpoint last "${parts[@]}" "$model" \
+    --vad-config conf/vad.conf --checkpoint last "${parts[@]}" "$model" \
     2>"$scores/log/make_verifier.log"
   rm -f "$scores/${back_end}_calibrated_llr"
   log=$scores/log/calibration.log

@@ -46,13 +46,14 @@ def files_below(folder: str, seen: set[tuple[int, int]] | None = None) -> Iterat
 
 
 def find_recordings(
-    folder: str, speaker_of: Callable[[str], tuple[str, str]]
+    folder: str, speaker_of: Callable[[str], tuple[str, str]], channel: int = 0
 ) -> list[recordings.Utterance]:
     """The recordings of a folder.
 
     Args:
         speaker_of: from a path relative to the folder, without its extension, to the
             speaker and the name of the utterance.
+        channel: which is taken, from 1; 0: recordings have one.
 
     Raises:
         InputError: no such folder, no recording in it, or no speaker in a path.
@@ -66,7 +67,7 @@ def find_recordings(
             others[extension.lower() or "no extension"] += 1
             continue
         speaker, name = speaker_of(stem)
-        found.append(recordings.Utterance(path, path, speaker, name))
+        found.append(recordings.Utterance(path, path, speaker, name, channel))
     told = ", ".join(f"{number} {extension}" for extension, number in others.items())
     if not found:
         raise InputError(
@@ -110,8 +111,9 @@ def by_regex(stem: str, expression: re.Pattern[str]) -> tuple[str, str]:
 
 def find(args: argparse.Namespace) -> list[recordings.Utterance]:
     """What the command line names."""
+    folder, depth, channel = args.folder, args.speaker_depth, args.channel
     if args.speaker_regex is None:
-        return find_recordings(args.folder, lambda s: by_depth(s, args.speaker_depth))
+        return find_recordings(folder, lambda stem: by_depth(stem, depth), channel)
     try:
         expression = re.compile(args.speaker_regex)
     except re.error as error:
@@ -121,7 +123,7 @@ def find(args: argparse.Namespace) -> list[recordings.Utterance]:
             f"--speaker-regex '{args.speaker_regex}': expected a group, as in "
             "'([^/]+)_', for the speaker"
         )
-    return find_recordings(args.folder, lambda s: by_regex(s, expression))
+    return find_recordings(folder, lambda stem: by_regex(stem, expression), channel)
 
 
 def main() -> int:
@@ -132,13 +134,17 @@ def main() -> int:
     speaker = parser.add_mutually_exclusive_group()
     speaker.add_argument(
         "--speaker-depth",
-        type=int,
+        type=recordings.positive,
         default=1,
-        choices=range(1, 20),
-        metavar="N",
         help="the folder that names the speaker, from 1 (default 1)",
     )
     speaker.add_argument("--speaker-regex", help="its first group names the speaker")
+    parser.add_argument(
+        "--channel",
+        type=recordings.positive,
+        default=0,
+        help="of recordings with several, from 1",
+    )
     recordings.add_arguments(parser)
     parser.add_argument("folder")
     parser.add_argument("data_dir")

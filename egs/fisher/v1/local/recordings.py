@@ -75,7 +75,10 @@ class Faults:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that all make_data_*.py have."""
     parser.add_argument(
-        "--rate", type=int, default=16000, help="Hz of the recordings (default 16000)"
+        "--rate",
+        type=positive,
+        default=16000,
+        help="Hz of the recordings (default 16000)",
     )
     parser.add_argument(
         "--resample",
@@ -88,8 +91,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="do without what cannot be used: told of, and listed in left_out",
     )
     parser.add_argument(
-        "--threads", type=int, default=8, help="that read headers (default 8)"
+        "--threads", type=positive, default=8, help="that read headers (default 8)"
     )
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, as an option's value."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got '{text}'")
+    return int(text)
 
 
 def run(parser: argparse.ArgumentParser, find: Callable[..., list[Utterance]]) -> int:
@@ -221,7 +231,10 @@ def _bad_channel(channels: int, channel: int) -> str | None:
     if channel > channels:
         return f"without a channel {channel}, as the recordings have {channels}"
     if channels > 1 and not channel:
-        return f"in recordings of {channels} channels: which one? (channel, from 1)"
+        return (
+            f"in recordings of {channels} channels: which one? (from 1: --channel, or "
+            "a column of the table)"
+        )
     return None
 
 

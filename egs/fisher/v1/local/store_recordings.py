@@ -22,6 +22,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import tqdm
+from recordings import positive
 
 from dataset.errors import InputError
 from dataset.sound_reader import seekable_file
@@ -108,7 +109,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--nj", type=int, default=4, help="processes (default 4)")
+    parser.add_argument("--nj", type=positive, default=4, help="processes (default 4)")
     parser.add_argument("data_dir")
     parser.add_argument("folder")
     args = parser.parse_args()
