@@ -274,11 +274,12 @@ fi
 [ -f "$train/plda" ] || back_end=cosine
 
 if begin 9 "scores: cosine, with AS-norm; after LDA; PLDA"; then
-  systems=cosine
+  systems=cosine cohort=$train/xvector.scp
   [ $back_end = cosine ] || systems="cosine lda_cosine plda"
+  [ "$(wc -l <"$train/spk_xvector.scp")" -lt 1000 ] || cohort=$train/spk_xvector.scp
   for name in calibration eval; do
     shared/score.sh --cmd "$train_cmd" --systems "$systems" \
-      --cohort "$train/xvector.scp" "$train" "$data/$name/trials" \
+      --cohort "$cohort" "$train" "$data/$name/trials" \
       "$model/$name/xvector.scp" "$model/$name/xvector.scp" "$model/scores/$name"
   done
 fi
