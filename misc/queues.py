@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
+
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
+from dataset.errors import InputError
 from dataset.speaker_info import SpeakerInfo, load_speaker_info
 from misc import augmentation
 from misc.params import Params
@@ -76,7 +79,8 @@ def validation_queue(
     """Each utterance of the validation set once; arguments as for `training_queue`.
 
     It is read through here, so that no training ends at its first validation. No
-    segment of it may be bad: its figures would not be those of the whole set.
+    segment of it may be bad: its figures would not be those of the whole set. And there
+    must be trials for its EER.
 
     Raises:
         InputError: the data cannot be used, or not with these options.
@@ -95,7 +99,15 @@ def validation_queue(
         waveforms=waveforms,
         info=info,
     )
-    for _ in itertools.islice(queue, params.valid_max_iterations):
-        pass
+    passed = itertools.islice(queue, params.valid_max_iterations)
+    _, counts = np.unique(
+        np.concatenate([labels for _, labels in passed]), return_counts=True
+    )
     queue.stop()
+    if len(counts) < 2 or counts.max() < 2:
+        raise InputError(
+            f"{data_dir}: {counts.sum()} utterances of {len(counts)} speakers, as far "
+            "as 'valid_max_iterations' goes: the EER needs two speakers at least, and "
+            "two utterances of one"
+        )
     return queue
