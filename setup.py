@@ -30,5 +30,9 @@ setup(
         "tensorboard",
         "tqdm",
     ],
-    extras_require={"speech": ["espeakng-loader"]},
+    extras_require={
+        "speech": ["espeakng-loader"],
+        "onnx": ["tf2onnx>=1.17", "onnxruntime"],
+        "tflite": ["ai-edge-litert>=2"],
+    },
 )

@@ -102,7 +102,7 @@ def compute_mfcc(
     Raises:
         InputError: the rate or the options do not fit.
     """
-    transform, lifter = _cepstral_transform(options)
+    transform, lifter = cepstral_transform(options)
     energies_of = mel_energies if exact else fast_mel_energies
     energies, log_energy = energies_of(samples, rate, options, rng, True, vtln_warp)
     if exact:
@@ -145,7 +145,7 @@ def compute_fbank(
 
 def _log(energies: np.ndarray) -> np.ndarray:
     floored = np.maximum(energies, ENERGY_FLOOR, dtype=np.float64)
-    return np.log(floored).astype(np.float32)
+    return np.log(floored, out=floored).astype(np.float32)
 
 
 def energy_vad(features: np.ndarray, options: VadOptions) -> np.ndarray:
@@ -253,7 +253,7 @@ def _window_sums(
 
 
 @functools.lru_cache(maxsize=8)
-def _cepstral_transform(options: MfccOptions) -> tuple[np.ndarray, np.ndarray]:
+def cepstral_transform(options: MfccOptions) -> tuple[np.ndarray, np.ndarray]:
     """Orthonormal DCT-II [num_ceps, num_mel_bins], and the lifter [num_ceps]."""
     bins, ceps, lifter = options.num_mel_bins, options.num_ceps, options.cepstral_lifter
     if not 1 <= ceps <= bins:

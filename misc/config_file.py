@@ -69,7 +69,7 @@ def _read_json(path: str) -> dict[str, Any]:
         raise InputError(
             f"Cannot open configuration {path}: {error.strerror}"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(given, dict):
         raise InputError(f"{path}: expected an object {{...}} of keys and values")

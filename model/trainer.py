@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import zipfile
 from collections.abc import Iterator
 
 import keras
 
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
+from misc.model_front_end import training_conf
 from misc.params import Params
 from misc.queues import training_queue, validation_queue
 from misc.run_dir import RunDir
@@ -27,6 +27,7 @@ from model.distributed import Sharing
 from model.event_file import EventFile
 from model.feed import Feed, FromStep
 from model.hosts import fit_in_step
+from model.keras_checkpoint import load_weights
 from model.learning_rate import LearningRate
 from model.not_finite import NotFinite
 from model.optimizer import make_optimizer
@@ -49,12 +50,10 @@ def load_model(run: RunDir, checkpoint: str = "last") -> SpeakerNet:
     step = run.choose_checkpoint(checkpoint)
     if run.is_original(step):
         return load_original(run, step)
-    path = run.model_file(step)
-    try:
-        return keras.saving.load_model(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: cannot be loaded: {reason}") from None
+    dim, num_speakers = run.number("feature_dim"), run.number("num_speakers")
+    model = compiled_model(run.params(), dim, num_speakers)
+    load_weights(model, run.model_file(step))
+    return model
 
 
 class Trainer:
@@ -102,13 +101,19 @@ class Trainer:
             elif self.run.checkpoints():
                 with self.sharing.scope():
                     model = load_model(self.run)
+                    self.run.add_facts(model.feature_dim, model.num_speakers)
                 _check_history(self.run, self.params, model.steps_done)
             else:
                 _logger.info("%s has no checkpoint yet: step 0", self.run.path)
             with self._open(*lists, model) as (queue, valid_queue):
                 if model is None:
                     model = self._new_model(queue, valid_queue)
-                    self.run.create(self.params, queue.dim, queue.num_total_speakers)
+                    self.run.create(
+                        self.params,
+                        queue.dim,
+                        queue.num_total_speakers,
+                        front_end=training_conf(self.params, train_dir),
+                    )
                 else:
                     _check_fits(model, queue, valid_queue)
                 self._fit(model, queue, valid_queue)
@@ -160,6 +165,7 @@ class Trainer:
                 queue.dim,
                 queue.num_total_speakers,
                 first=lambda draft: save_checkpoint(model, draft, keep),
+                front_end=training_conf(self.params, train_dir),
             )
             self._fit(model, queue, valid_queue)
 

@@ -186,7 +186,8 @@ def main(name: str, function: Callable[[], int | None]) -> int:
         format=f"%(levelname)s ({name}) %(message)s",
         stream=sys.stderr,
     )
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    for library in ("absl", "tensorflow"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     # A file that is cut short while mapped is a signal, SIGBUS: else a silent end.
     faulthandler.enable(all_threads=False)
     try:

@@ -71,7 +71,7 @@ def read_light(path: str) -> tuple[Any, dict[str, Array]]:
         description = json.loads(header.pop("__metadata__")["description"])
         data = np.memmap(path, np.uint8, "r", offset=8 + length) if header else None
         weights = {name: _array(data, entry) for name, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{path}: damaged; delete it, and it is made again") from None
     return description, weights
 

@@ -13,6 +13,7 @@ from misc.params import Params
 from misc.run_dir import RunDir
 from model.keras_network import KerasNetwork
 from model.light_export import NotLight, light_form, make_light
+from model.optimizer import make_optimizer
 from model.pooling import POOLINGS
 from model.speaker_net import SpeakerNet
 
@@ -161,7 +162,7 @@ def save_run(folder, net):
     """A model folder with this network."""
     run = RunDir(str(folder / "net"))
     run.create(net.params, 5, 7)
-    net.compile(optimizer="sgd")
+    net.compile(optimizer=make_optimizer(net.params))
     net.optimizer.build(net.trainable_variables)
     net.save(run.model_file(3))
     (folder / "net/nnet/checkpoint").write_text(
