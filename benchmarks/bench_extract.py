@@ -1,13 +1,18 @@
 """Extraction on one thread: extract.py against what the original does, in Keras.
 
-    python benchmarks/bench_extract.py [--rounds 3] [--soak 100000]
-        [--features <rspecifier>]
+    python benchmarks/bench_extract.py [--rounds 3] [--features <rspecifier>]
+        [--steady 20000] [--wav <data-dir> --conf <dir>] [--torch <python>]
+        [--soak 100000]
 
 The peer loads the model with Keras and gives it one utterance after the other, as the
-original's extract.py did. The network is the standard x-vector with weights of noise;
+original's extract.py did; another peer does so in PyTorch, if a Python that has it is
+named (torch_xvector.py). The network is the standard x-vector with weights of noise;
 the features are made up, of lengths as in read speech, unless others are given. Figures
 are of processor time, which other programs on the machine disturb less than the clock,
-and the least of some rounds. --soak: the memory of one job over so many utterances.
+and the least of some rounds. --steady: utterances without start, reading and writing.
+--wav: from sound to embeddings, with mfcc.conf and vad.conf of --conf, whose features
+must have 30 dimensions. --soak: the memory of one job over so many utterances, and
+that of one of two hours; nothing else is done.
 """
 
 from __future__ import annotations
@@ -30,14 +35,19 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 import numpy as np  # noqa: E402
 
+from dataset.errors import Unusable  # noqa: E402
 from dataset.kaldi_table import SequentialReader, TableWriter  # noqa: E402
+from dataset.recordings import read_waves  # noqa: E402
 from misc.embedder import Embedder  # noqa: E402
+from misc.light.place import find_light  # noqa: E402
+from misc.model_front_end import add_conf  # noqa: E402
 from misc.params import Params  # noqa: E402
 from misc.run_dir import RunDir  # noqa: E402
 from nnet.networks import open_network  # noqa: E402
 
 NODE, DIM, UTTERANCES, SHORTEST = "tdnn6_dense", 30, 600, 25
 FRAME_SHIFT = 0.01
+OURS = [str(ROOT / "nnet/extract.py"), "--node", NODE]
 CONFIG = ROOT / "nnet_conf/mini/tdnn_corpus_softmax.json"
 
 
@@ -93,11 +103,11 @@ def peer(model_dir: str, rspecifier: str, out: str) -> None:
                 writer.write(key, np.asarray(node.predict_on_batch(x[None]))[0])
 
 
-def run_job(*command: str) -> tuple[float, float, int]:
+def run_job(*command: str, python: str = sys.executable) -> tuple[float, float, int]:
     """Processor seconds, wall seconds and the largest memory in MB of a process."""
     begin = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, *command], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [python, *command], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -107,38 +117,75 @@ def run_job(*command: str) -> tuple[float, float, int]:
     return usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss >> 10
 
 
-def whole_processes(folder: str, feats: str, seconds: float, rounds: int) -> None:
+def whole_processes(
+    folder: str, feats: str, seconds: float, rounds: int, torch: str
+) -> None:
     """From the start of Python to the last embedding."""
     commands = {
-        "ours": [
-            str(ROOT / "nnet/extract.py"),
-            *("--node", NODE, folder, feats, f"ark:{folder}/ours.ark"),
+        "ours": [sys.executable, *OURS, folder, feats, f"ark:{folder}/ours.ark"],
+        "peer": [
+            sys.executable,
+            __file__,
+            "--peer",
+            folder,
+            feats,
+            f"{folder}/peer.ark",
         ],
-        "peer": [__file__, "--peer", folder, feats, f"{folder}/peer.ark"],
     }
+    if torch:
+        commands["torch"] = [torch, *torch_job(folder, feats)]
     best: dict[str, tuple[float, float, int]] = {}
     for _ in range(rounds):
-        for name, command in commands.items():
-            found = run_job(*command)
+        for name, (python, *command) in commands.items():
+            found = run_job(*command, python=python)
             best[name] = min(best.get(name, found), found)
-    for name, (processor, wall, memory) in best.items():
+    for name, figures in best.items():
+        print_job(name, figures, seconds)
+    for peer in list(best)[1:]:
         print(
-            f"{name}: {processor:.2f} s of processor, {wall:.2f} s by the clock, "
-            f"{memory} MB; real-time factor {processor / seconds:.5f}"
+            f"  ratio to {peer} {best['ours'][0] / best[peer][0]:.2f}, largest "
+            f"difference {largest_difference(folder, peer):.1e} of an embedding's "
+            "largest value"
         )
-    print(f"  ratio {best['ours'][0] / best['peer'][0]:.2f}")
+
+
+def print_job(name: str, figures: tuple[float, float, int], seconds: float) -> None:
+    processor, wall, memory = figures
+    print(
+        f"{name}: {processor:.2f} s of processor, {wall:.2f} s by the clock, "
+        f"{memory} MB; real-time factor {processor / seconds:.5f}"
+    )
+
+
+def torch_job(folder: str, feats: str) -> list[str]:
+    light = find_light(RunDir(folder), 1)
+    job = [str(ROOT / "benchmarks/torch_xvector.py"), str(light), feats]
+    return [*job, f"ark:{folder}/torch.ark", str(SHORTEST)]
+
+
+def largest_difference(folder: str, peer: str) -> float:
     with (
         SequentialReader(f"ark:{folder}/ours.ark", "vector") as ours,
-        SequentialReader(f"ark:{folder}/peer.ark", "vector") as theirs,
+        SequentialReader(f"ark:{folder}/{peer}.ark", "vector") as theirs,
     ):
         errors = [
             abs(a - b).max() / abs(b).max()
             for (_, a), (_, b) in zip(ours, theirs, strict=True)
         ]
-    print(f"  largest difference {max(errors):.1e} of an embedding's largest value")
+    return max(errors)
 
 
-def steady_state(folder: str, feats: str, rounds: int) -> None:
+def from_sound(folder: str, data_dir: str, conf: str, rounds: int) -> None:
+    """The same from recordings, once more."""
+    add_conf(RunDir(folder), {n: f"{conf}/{n}" for n in ("mfcc.conf", "vad.conf")})
+    command = [*OURS, "--wav", folder, data_dir, f"ark:{folder}/wav.ark"]
+    best = min(run_job(*command) for _ in range(rounds))
+    waves = (wave for _, wave in read_waves([data_dir]))
+    seconds = sum(wave.duration for wave in waves if not isinstance(wave, Unusable))
+    print_job("from sound", best, seconds)
+
+
+def steady_state(folder: str, feats: str, rounds: int, number: int, torch: str) -> None:
     """Without start, reading and writing; ours and the peer in turn."""
     from model.trainer import load_model
 
@@ -146,10 +193,12 @@ def steady_state(folder: str, feats: str, rounds: int) -> None:
     node = load_model(RunDir(folder)).node(NODE)
     embedder = Embedder(open_network(folder, NODE))
     with SequentialReader(feats, "matrix") as reader:
-        entries = [(key, x) for key, x in reader if len(x) >= SHORTEST][:200]
-    groups = [entries[i : i + 10] for i in range(0, len(entries), 10)]
+        known = [(key, x) for key, x in reader if len(x) >= SHORTEST]
+    groups = [
+        [known[(i + n) % len(known)] for n in range(10)] for i in range(0, number, 10)
+    ]
     best = np.full((2, len(groups)), np.inf)
-    for _ in range(rounds + 1):
+    for _ in range(rounds):
         for i, group in enumerate(groups):
             begin = time.process_time()
             list(embedder.stream(group))
@@ -158,16 +207,20 @@ def steady_state(folder: str, feats: str, rounds: int) -> None:
                 node.predict_on_batch(x[None])
             times = middle - begin, time.process_time() - middle
             best[:, i] = np.minimum(best[:, i], times)
-    ours, theirs = best.sum(axis=1) / len(entries) * 1e3
+    ours, theirs = best.sum(axis=1) / (10 * len(groups)) * 1e3
     print(
-        f"steady state: {ours:.2f} ms an utterance, peer {theirs:.2f}: "
-        f"ratio {ours / theirs:.2f}"
+        f"steady state, {10 * len(groups)} utterances: {ours:.2f} ms an utterance, "
+        f"peer {theirs:.2f}: ratio {ours / theirs:.2f}"
     )
+    if torch:
+        command = [torch, *torch_job(folder, feats)]
+        found = (subprocess.check_output(command, text=True) for _ in range(rounds))
+        print(f"torch {min(map(float, found)):.2f} ms")
 
 
 def side_by_side(folder: str, feats: str, rounds: int) -> None:
     """Two jobs at once against one alone, by the clock: for two cores that are free."""
-    command = [sys.executable, str(ROOT / "nnet/extract.py"), "--node", NODE, folder]
+    command = [sys.executable, *OURS, folder]
     best = [float("inf")] * 2
     for _ in range(rounds):
         for jobs in (1, 2):
@@ -217,6 +270,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--soak", type=int, default=0)
     parser.add_argument("--features", default="")
+    parser.add_argument("--steady", type=int, default=200)
+    parser.add_argument("--wav", default="")
+    parser.add_argument("--conf", default=str(ROOT / "egs/mini/v1/conf"))
+    parser.add_argument("--torch", default="")
     parser.add_argument("--peer", nargs=3)
     args = parser.parse_args()
     if args.peer:
@@ -234,9 +291,12 @@ def main() -> None:
         with SequentialReader(feats, "matrix") as reader:
             frames = sum(len(x) for _, x in reader)
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {frames} frames")
-        whole_processes(folder, feats, frames * FRAME_SHIFT, args.rounds)
+        seconds = frames * FRAME_SHIFT
+        whole_processes(folder, feats, seconds, args.rounds, args.torch)
         side_by_side(folder, feats, args.rounds)
-        steady_state(folder, feats, args.rounds)
+        if args.wav:
+            from_sound(folder, args.wav, args.conf, args.rounds)
+        steady_state(folder, feats, args.rounds, args.steady, args.torch)
 
 
 _MAKE = f"""

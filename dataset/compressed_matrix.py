@@ -34,6 +34,8 @@ _BYTE: np.dtype[Any] = np.dtype("u1")
 _TWO_BYTES: np.dtype[Any] = np.dtype("<u2")
 _ELEMENTS = {b"CM": _BYTE, b"CM2": _TWO_BYTES, b"CM3": _BYTE}
 
+_ROWS_AT_ONCE = 2048  # in encoding, which takes 60 bytes for each that it makes
+
 # Bytes 0..64, 65..192 and 193..255 lie on the three lines of a column.
 _BYTES_PER_LINE = np.array([65, 128, 63])
 _TAIL = 193
@@ -247,9 +249,17 @@ def _encode_by_columns(
     percentiles = _percentiles(header, matrix)
     ends = np.float32(header.min_value), np.float32(header.range)
     points = _percentile_values(*ends, percentiles)
+    codes = np.empty(matrix.shape[::-1], np.uint8)
+    for start in range(0, len(matrix), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        codes[:, part] = _encode(np.ascontiguousarray(matrix[part].T), points)
+    return percentiles, codes
+
+
+def _encode(values: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Codes of values [cols, rows] between the columns' percentiles [cols, 4]."""
     p0, p25, p75, p100 = (points[:, i : i + 1] for i in range(4))
-    values = np.ascontiguousarray(matrix.T)
-    codes = np.where(
+    return np.where(
         values < p25,
         _place_on_line(values, p0, p25, 64),
         np.where(
@@ -258,7 +268,6 @@ def _encode_by_columns(
             192 + _place_on_line(values, p75, p100, 63),
         ),
     )
-    return percentiles, codes.astype(np.uint8)
 
 
 def _percentiles(header: Header, matrix: np.ndarray) -> np.ndarray:

@@ -16,6 +16,12 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dataset.errors import InputError
+from dataset.front_end_conf import (
+    common_conf,
+    data_conf,
+    read_conf,
+    replace_data_conf,
+)
 from dataset.text_table import (
     Table,
     read_table,
@@ -137,7 +143,7 @@ def copy(
         renamed = _renamed(table, kind, renamings, change)
         write_table(os.path.join(destination, name), renamed)
     if "feats.scp" in dict(names):
-        _copy_frame_shift(source, destination)
+        _copy_feature_facts(source, destination)
     speakers = _renamed(utt2spk, "utterance", renamings, _rename_speaker)
     write_speakers(destination, speakers)
     if "utt2uniq" not in kinds and any(r.utterance != (b"", b"") for r in renamings):
@@ -166,7 +172,7 @@ def subset(source: str, destination: str, utterances: Container[bytes]) -> int:
         table = read_table(os.path.join(source, name))
         kept = {key: value for key, value in table.items() if key in keep[kind]}
         write_table(os.path.join(destination, name), kept)
-    _copy_frame_shift(source, destination)
+    _copy_feature_facts(source, destination)
     write_speakers(destination, utt2spk)
     return len(utt2spk)
 
@@ -205,10 +211,12 @@ def combine(
                 write_table(path, _merge(name, sources, tables))
         elif any(found):
             notes.append(f"{name} is left out: not all directories have it")
+    files, left_out = common_conf(sources)
+    replace_data_conf(destination, files)
     for shift in shifts:
         write_lines(os.path.join(destination, FRAME_SHIFT), [shift + b"\n"])
     write_speakers(destination, _merge("utt2spk", sources, map(read_speakers, sources)))
-    return notes
+    return [*notes, *left_out]
 
 
 def split(directory: str, parts: Sequence[Sequence[bytes]], destination: str) -> None:
@@ -262,6 +270,7 @@ def prepare(destination: str, *sources: str) -> None:
         path = os.path.join(destination, name)
         if os.path.lexists(path):
             os.unlink(path)
+    replace_data_conf(destination, {})
 
 
 def _keep(key: bytes, value: bytes, renaming: Renaming) -> bytes:
@@ -322,10 +331,11 @@ def _merge_speakers(name: str, tables: Iterable[Table], notes: list[str]) -> Tab
     return sort_table(merged)
 
 
-def _copy_frame_shift(source: str, destination: str) -> None:
+def _copy_feature_facts(source: str, destination: str) -> None:
     path = os.path.join(source, FRAME_SHIFT)
     if os.path.isfile(path):
         shutil.copyfile(path, os.path.join(destination, FRAME_SHIFT))
+    replace_data_conf(destination, read_conf(data_conf(source)))
 
 
 def _frame_shifts(sources: Iterable[str]) -> list[bytes]:

@@ -16,6 +16,18 @@ class BrokenArchive(InputError):
     """
 
 
+class Unusable(InputError):
+    """An utterance that gives no embedding, where others may.
+
+    Attributes:
+        kind: why, in the few words that it is counted by.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class WorkerDied(RuntimeError):
     """A data worker that ended: killed, out of memory, its disk lost.
 

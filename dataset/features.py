@@ -145,7 +145,7 @@ def compute_fbank(
 
 def _log(energies: np.ndarray) -> np.ndarray:
     floored = np.maximum(energies, ENERGY_FLOOR, dtype=np.float64)
-    return np.log(floored).astype(np.float32)
+    return np.log(floored, out=floored).astype(np.float32)
 
 
 def energy_vad(features: np.ndarray, options: VadOptions) -> np.ndarray:

@@ -13,6 +13,8 @@ import numpy as np
 _UNTHREADED = 1 << 18
 """Multiplications up to which OpenBLAS takes one thread (interface/gemm.c)."""
 
+_BLOCK = 256  # frames whose running sums stay in a cache
+
 
 def float32_dot(weights: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """weights [n] times columns [n, frames], float32, rounded as by OpenBLAS' sdot.
@@ -39,6 +41,14 @@ def float32_product(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
     Four rows at a time are added with fused multiply-adds in eight lanes, the rows that
     remain without in four; the last columns come at the end.
     """
+    product = np.empty((len(matrix), columns.shape[1]), np.float32)
+    for start in range(0, columns.shape[1], _BLOCK):
+        part = slice(start, start + _BLOCK)
+        product[:, part] = _product(matrix, columns[:, part])
+    return product
+
+
+def _product(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
     rows, lanes = len(matrix) & -4, matrix.shape[1] & -4
     product = np.empty((len(matrix), columns.shape[1]), np.float32)
     product[:rows] = _fused(matrix[:rows, :lanes], columns[:lanes])

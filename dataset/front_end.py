@@ -11,14 +11,14 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
-import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from dataset.errors import InputError
+from dataset import front_end_conf as conf
+from dataset.errors import InputError, Unusable
 from dataset.features import (
     FbankOptions,
     MfccOptions,
@@ -31,13 +31,16 @@ from dataset.features import (
     sliding_cmvn,
 )
 from dataset.kaldi_io import compress_mat, read_matrix_body
+from dataset.kaldi_stream import located
 from dataset.options import option, read_config
+from dataset.voiced_segment import CMVN
 from dataset.wav import Wave
 
 Compute = Callable[..., np.ndarray]
 
-MFCC_CONF, FBANK_CONF = "mfcc.conf", "fbank.conf"
-VAD_CONF, CMVN_CONF = "vad.conf", "cmvn.conf"
+TOO_SHORT, NO_SPEECH, NOT_FINITE = "too short", "without speech", "not finite"
+UNFIT = "of another sampling rate or without the channel"
+"""Why a recording is `Unusable`."""
 
 _MOST_AT_PEAK = 0.01
 """Share of samples at the largest magnitude above which a recording is clipped; of
@@ -88,6 +91,13 @@ class ComputeFbankOptions(FbankOptions, WaveformOptions):
 
 
 WaveOptions = ComputeMfccOptions | ComputeFbankOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class StorageOptions:
+    """What steps/make_mfcc.sh gives to copy-feats."""
+
+    compress: bool = option(True, "Store a number in one byte")
 
 
 def wave_features(
@@ -158,6 +168,17 @@ class FrontEnd:
         """Seconds from one frame to the next."""
         return 0.001 * self.waves.frame_shift
 
+    @property
+    def dim(self) -> int:
+        """Features of a frame."""
+        return feature_dim(self.waves)
+
+    @property
+    def compute(self) -> Compute:
+        """`compute_mfcc` or `compute_fbank`."""
+        mfcc = isinstance(self.waves, ComputeMfccOptions)
+        return compute_mfcc if mfcc else compute_fbank
+
     def voiced_frames(self, key: str, wave: Wave) -> np.ndarray:
         """The normalised features of the voiced frames: float32 [frames, dim].
 
@@ -166,66 +187,127 @@ class FrontEnd:
             wave: the recording.
 
         Raises:
-            InputError: silent, clipped, too short, or another sampling frequency.
+            Unusable: no speech, too short, samples beyond all measure, another sampling
+                frequency, no such channel.
         """
-        channel = min(max(self.waves.channel, 0), len(wave.samples) - 1)
-        _check_level(wave.samples[channel])
-        mfcc = isinstance(self.waves, ComputeMfccOptions)
-        compute = compute_mfcc if mfcc else compute_fbank
-        features = wave_features(compute, self.waves, key, wave)
-        if not len(features):
-            raise InputError(f"{wave.duration:g} s is too short for a frame")
+        features = self._features(key, wave)
         if self.compress:
             features = read_matrix_body(io.BytesIO(compress_mat(features)), binary=True)
         voiced = energy_vad(features, self.vad)
         if not voiced.any():
-            raise InputError(
+            raise Unusable(
                 f"no speech: none of {len(voiced)} frames was judged voiced; is the "
-                "recording silent, or very faint?"
+                "recording silent, or very faint?",
+                NO_SPEECH,
             )
         return select_voiced(sliding_cmvn(features, self.cmvn), voiced)
 
+    def _features(self, key: str, wave: Wave) -> np.ndarray:
+        if wave.duration < self.waves.min_duration:
+            shortest = f"--min-duration={self.waves.min_duration:g}"
+            raise Unusable(f"{wave.duration:g} s is less than {shortest}", TOO_SHORT)
+        try:
+            features = wave_features(self.compute, self.waves, key, wave)
+        except InputError as error:
+            raise Unusable(str(error), UNFIT) from None
+        if not len(features):
+            raise Unusable(f"{wave.duration:g} s is too short for a frame", TOO_SHORT)
+        if not np.isfinite(features).all():
+            raise Unusable("features that are not finite", NOT_FINITE)
+        return features
 
-def load_front_end(
-    mfcc: str, fbank: str, vad: str, cmvn: str, compress: bool = True
-) -> FrontEnd:
-    """A front end from Kaldi's option files; an empty name stands for no such file.
+    def stream(
+        self, entries: Iterable[tuple[str, Wave | Unusable]]
+    ) -> Iterator[tuple[str, np.ndarray | Unusable]]:
+        """`voiced_frames` of one recording after the other, or why there are none."""
+        for key, wave in entries:
+            if isinstance(wave, Unusable):
+                yield key, wave
+                continue
+            try:
+                yield key, self.voiced_frames(key, wave)
+            except Unusable as error:
+                yield key, error
+
+    def check_level(self, wave: Wave) -> None:
+        """Refuses what no decision should be made of, though it has features.
+
+        Raises:
+            InputError: silent, clipped, or not finite.
+        """
+        channel = min(max(self.waves.channel, 0), len(wave.samples) - 1)
+        _check_level(wave.samples[channel])
+
+
+def feature_dim(options: WaveOptions) -> int:
+    """Features of a frame."""
+    if isinstance(options, ComputeMfccOptions):
+        return options.num_ceps
+    return options.num_mel_bins + options.use_energy
+
+
+def read_front_end(paths: Mapping[str, str]) -> FrontEnd:
+    """A front end from its option files.
+
+    Args:
+        paths: where they are, by their names in `dataset.front_end_conf`.
 
     Raises:
-        InputError: one is wrong, or it is not the options of one kind of features.
+        InputError: there are no options of one kind of features, or none of the VAD; a
+            file is missing or wrong.
     """
-    if bool(mfcc) == bool(fbank):
-        raise InputError("Expected the options either of MFCC or of filterbanks")
-    waves: WaveOptions
-    if mfcc:
-        waves = read_config(ComputeMfccOptions, mfcc)
-    else:
-        waves = read_config(ComputeFbankOptions, fbank)
+    kinds = [name for name in conf.KINDS if name in paths]
+    if len(kinds) != 1 or conf.VAD not in paths:
+        raise InputError(f"expected {' or '.join(conf.KINDS)}, and {conf.VAD}")
+    waves = read_wave_options(paths[kinds[0]], kinds[0])
     if waves.vtln_map:
-        raise InputError(f"{mfcc or fbank}: --vtln-map is for compute-*-feats alone")
-    return FrontEnd(
-        waves,
-        read_config(VadOptions, vad) if vad else VadOptions(),
-        read_config(SlidingCmvnOptions, cmvn) if cmvn else SlidingCmvnOptions(),
-        compress,
-    )
+        raise InputError(f"{paths[kinds[0]]}: --vtln-map is for compute-*-feats alone")
+    cmvn, storage = CMVN, StorageOptions()
+    if conf.CMVN in paths:
+        cmvn = read_config(SlidingCmvnOptions, paths[conf.CMVN])
+    if conf.COPY in paths:
+        storage = read_config(StorageOptions, paths[conf.COPY])
+    vad = read_config(VadOptions, paths[conf.VAD])
+    front_end = FrontEnd(waves, vad, cmvn, storage.compress)
+    with located(paths[kinds[0]]):
+        front_end.compute(np.zeros(0), waves.sample_frequency, waves)
+    frame = np.zeros((1, front_end.dim))
+    with located(paths[conf.VAD]):
+        energy_vad(frame, vad)
+    sliding_cmvn(frame, cmvn)
+    return front_end
 
 
-def read_front_end(folder: str, compress: bool = True) -> FrontEnd:
-    """The front end of a folder with vad.conf, cmvn.conf, and mfcc.conf or fbank.conf.
+def read_wave_options(path: str, kind: str) -> WaveOptions:
+    """Options of MFCC or filterbanks, as `kind`, of `front_end_conf.KINDS`, says.
 
     Raises:
-        InputError: one is missing or wrong, or there are both kinds of features.
+        InputError: the file is missing or wrong.
     """
-    mfcc, fbank, vad, cmvn = (
-        os.path.join(folder, name)
-        for name in (MFCC_CONF, FBANK_CONF, VAD_CONF, CMVN_CONF)
-    )
-    if os.path.exists(mfcc) == os.path.exists(fbank):
-        raise InputError(f"{folder}: expected either {MFCC_CONF} or {FBANK_CONF}")
-    if os.path.exists(mfcc):
-        return load_front_end(mfcc, "", vad, cmvn, compress)
-    return load_front_end("", fbank, vad, cmvn, compress)
+    if kind == conf.MFCC:
+        return read_config(ComputeMfccOptions, path)
+    return read_config(ComputeFbankOptions, path)
+
+
+_NO_MATTER = ("dither", "allow_downsample", "allow_upsample", "debug_mel")
+"""Options that do not change what the number in a column means."""
+
+
+def feature_differences(found: WaveOptions, wanted: WaveOptions) -> list[str]:
+    """The options that make other features of the same kind, as `--name=found`."""
+    kind = MfccOptions if isinstance(found, MfccOptions) else FbankOptions
+    names = [f.name for f in dataclasses.fields(kind) if f.name not in _NO_MATTER]
+    return [
+        f"--{name.replace('_', '-')}={str(getattr(found, name)).lower()}"
+        for name in (*names, "subtract_mean")
+        if _value(found, name) != _value(wanted, name)
+    ]
+
+
+def _value(options: WaveOptions, name: str) -> Any:
+    if name == "high_freq" and options.high_freq <= 0:
+        return options.high_freq + options.sample_frequency / 2
+    return getattr(options, name)
 
 
 def _check_level(samples: np.ndarray) -> None:

@@ -279,7 +279,9 @@ def located(where: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise type(error)(f"{where}: {error}" if where else str(error)) from None
+        if where:
+            error.args = (f"{where}: {error}",)
+        raise
 
 
 def describe(source: Source) -> str:

@@ -27,6 +27,7 @@ ENERGY_FLOOR = np.finfo(np.float32).eps
 _log = logging.getLogger("kaldi")
 
 _BLOCK = 128  # frames transformed at once: what stays in the cache
+_DITHER_BLOCK = 1 << 20  # samples: of hours of speech each copy counts
 _LONG_BLOCK = 1024  # frames in whose spectra the mel bins are summed: fewer calls
 
 
@@ -176,13 +177,16 @@ def prepare_waveform(
             f"expected a sampling frequency of {wanted:g} Hz, got {rate:g} Hz: "
             "set --sample-frequency, or give --allow-downsample or --allow-upsample"
         )
-    waveform = samples.astype(np.float32)
+    waveform = samples
     if rate != wanted:
-        waveform = resample(samples, int(rate), int(wanted)).astype(np.float32)
+        waveform = resample(samples, int(rate), int(wanted))
+    waveform = waveform.astype(np.float32, copy=options.dither != 0)
     if options.dither != 0:
         rng = rng or np.random.default_rng(0)
-        noise = rng.standard_normal(len(waveform), np.float32)
-        waveform += np.float32(options.dither) * noise
+        for start in range(0, len(waveform), _DITHER_BLOCK):
+            part = waveform[start : start + _DITHER_BLOCK]
+            noise = rng.standard_normal(len(part), np.float32)
+            part += np.float32(options.dither) * noise
     return waveform
 
 

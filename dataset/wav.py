@@ -74,6 +74,20 @@ def read_wave(source: Source) -> Wave:
         return _decode(stream, name)
 
 
+def read_wave_file(path: str | os.PathLike[str]) -> Wave:
+    """Reads a sound file; no command is run, whatever the name.
+
+    Raises:
+        InputError: as `read_wave`.
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as stream:
+            return _decode(stream, name)
+    except OSError as error:
+        raise InputError(f"cannot open {name}: {error.strerror}") from None
+
+
 def write_wave(target: Source, samples: np.ndarray, rate: int) -> None:
     """Writes 16-bit PCM to a wxfilename or stream.
 
@@ -303,7 +317,7 @@ def _to_samples(data: bytes, layout: _Format, name: str) -> np.ndarray:
     data = data[: count * size]
     values, scale = _parse_values(data, layout.tag, size)
     samples = np.ascontiguousarray(values.reshape(-1, channels).T, np.float32)
-    return samples * np.float32(scale)
+    return samples if scale == 1 else samples * np.float32(scale)
 
 
 def _parse_values(data: bytes, tag: int, size: int) -> tuple[np.ndarray, float]:

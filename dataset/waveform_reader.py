@@ -18,7 +18,7 @@ import numpy as np
 from dataset.augmentation import Additions, Augmentation, Rooms, add_noises
 from dataset.errors import InputError
 from dataset.features import compute_fbank, compute_mfcc
-from dataset.front_end import Compute, ComputeMfccOptions, WaveOptions
+from dataset.front_end import Compute, ComputeMfccOptions, WaveOptions, feature_dim
 from dataset.mel_energies import frame_span, num_frames
 from dataset.resampling import faster_length, play_faster
 from dataset.segments import Segment
@@ -46,9 +46,7 @@ class WaveformOptions:
     @property
     def dim(self) -> int:
         """Features of a frame."""
-        if isinstance(self.features, ComputeMfccOptions):
-            return self.features.num_ceps
-        return self.features.num_mel_bins + self.features.use_energy
+        return feature_dim(self.features)
 
 
 class WaveformReader:

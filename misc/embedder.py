@@ -12,7 +12,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from dataset.errors import InputError
+from dataset.errors import InputError, Unusable
+from dataset.front_end import NOT_FINITE, TOO_SHORT
 
 Array = npt.NDArray[np.float32]
 
@@ -29,16 +30,8 @@ class Network(Protocol):
     def __call__(self, utterances: Sequence[Array]) -> list[Array]: ...
 
 
-TOO_SHORT, NOT_FINITE = "too short", "not finite"
 WRONG_DIMENSION = "of another dimension"
-
-
-class Unusable(InputError):
-    """Features that the network cannot take; `kind` is one of the three above."""
-
-    def __init__(self, message: str, kind: str) -> None:
-        super().__init__(message)
-        self.kind = kind
+"""With TOO_SHORT and NOT_FINITE what an utterance is that the network cannot take."""
 
 
 def chunk_bounds(num_frames: int, chunk_size: int) -> list[tuple[int, int]]:
@@ -127,17 +120,20 @@ class Embedder:
             raise Unusable("features that are not finite", NOT_FINITE)
 
     def stream(
-        self, entries: Iterable[tuple[str, Array]]
+        self, entries: Iterable[tuple[str, Array | Unusable]]
     ) -> Iterator[tuple[str, Array | Unusable]]:
         """The embedding of each utterance, or why there is none, in order.
 
         Args:
-            entries: utterances and their features; read ahead by a batch.
+            entries: utterances and their features, or why there are none; read ahead
+                by a batch.
         """
         waiting: list[tuple[str, Array | Unusable]] = []
         frames = 0
         for key, features in entries:
             try:
+                if isinstance(features, Unusable):
+                    raise features
                 self.check(features)
                 waiting.append((key, features))
                 frames += len(features)

@@ -10,6 +10,7 @@
     valid_loss      lines `epoch loss eer`, one for each finished epoch
     versions.json   what the run was made with
     training_log.csv, validation_log.csv   the log as tables (misc/training_log.py)
+    front_end/      how the features are made (misc/model_front_end.py)
     not_finite.txt  the batches that a NaN came from (model/not_finite.py)
     events.out.*    TensorBoard's scalars
 
@@ -34,7 +35,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from dataset.errors import InputError
 from misc.params import Params
@@ -50,6 +51,11 @@ class RunDir:
     def __init__(self, model_dir: str, name: str = "nnet") -> None:
         self.model_dir = model_dir
         self.path = os.path.join(model_dir, name)
+
+    @property
+    def front_end(self) -> str:
+        """The folder that says how the features are made."""
+        return self.file("front_end")
 
     def file(self, name: str) -> str:
         """The path of a file of this run."""
@@ -101,6 +107,7 @@ class RunDir:
         feature_dim: int,
         num_speakers: int,
         first: Callable[[RunDir], object] | None = None,
+        front_end: Mapping[str, str] | None = None,
     ) -> None:
         """Makes the folder for a new run, whole.
 
@@ -109,11 +116,16 @@ class RunDir:
 
         Args:
             first: puts more files into the folder, which has another name by then.
+            front_end: the files of `self.front_end`, name to content, if any is known.
         """
         draft = RunDir(self.model_dir, os.path.basename(temporary_name(self.path)))
         try:
             os.makedirs(draft.path)
             draft._write_facts(params, feature_dim, num_speakers)
+            if front_end:
+                os.mkdir(draft.front_end)
+            for name, text in (front_end or {}).items():
+                write_text(os.path.join(draft.front_end, name), text)
             if first:
                 first(draft)
             self._make_way()

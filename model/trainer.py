@@ -12,6 +12,7 @@ import keras
 
 from dataset.data_loader import KaldiDataRandomQueue, KaldiDataSeqQueue
 from dataset.errors import InputError
+from misc.model_front_end import training_conf
 from misc.params import Params
 from misc.queues import training_queue, validation_queue
 from misc.run_dir import RunDir
@@ -108,7 +109,12 @@ class Trainer:
             with self._open(*lists, model) as (queue, valid_queue):
                 if model is None:
                     model = self._new_model(queue, valid_queue)
-                    self.run.create(self.params, queue.dim, queue.num_total_speakers)
+                    self.run.create(
+                        self.params,
+                        queue.dim,
+                        queue.num_total_speakers,
+                        front_end=training_conf(self.params, train_dir),
+                    )
                 else:
                     _check_fits(model, queue, valid_queue)
                 self._fit(model, queue, valid_queue)
@@ -160,6 +166,7 @@ class Trainer:
                 queue.dim,
                 queue.num_total_speakers,
                 first=lambda draft: save_checkpoint(model, draft, keep),
+                front_end=training_conf(self.params, train_dir),
             )
             self._fit(model, queue, valid_queue)
 

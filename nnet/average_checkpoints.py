@@ -17,6 +17,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 from dataset.errors import InputError
+from dataset.front_end_conf import read_conf
 from misc.queues import validation_queue
 from misc.run_dir import RunDir
 from nnet import program
@@ -64,7 +65,12 @@ def main() -> None:
                 logging.info(
                     "%s: validation loss %.4f, EER %.2f %%", name, loss, 100 * eer
                 )
-    average.create(model.params, model.feature_dim, model.num_speakers)
+    average.create(
+        model.params,
+        model.feature_dim,
+        model.num_speakers,
+        front_end=read_conf(run.front_end),
+    )
     save_checkpoint(model, average, keep=1)
 
 

@@ -1,8 +1,16 @@
 #!/usr/bin/env python3
-"""Writes the embedding of each utterance of a feature table.
+"""Writes the embedding of each utterance of a feature table, or of sound files.
 
-At an endpoint before the pooling it writes a matrix for each utterance. Archives have
-`.part` at the end of their names until they are complete; --resume goes on with one."""
+usage: extract.py [options] <model-dir> <feature-rspecifier> <wspecifier>
+       extract.py --wav [options] <model-dir> <wav.scp | data-dir> <wspecifier>
+       extract.py --wav [options] <model-dir> <a.wav> [<b.flac> ...] <wspecifier>
+
+With --wav, features are made, and frames chosen, as for the model's training (what is
+in its nnet/front_end); an utterance of a sound file is called as the file without
+folder and extension. At an endpoint before the pooling a matrix is written for each
+utterance. Archives have `.part` at the end of their names until they are complete;
+--resume goes on with one.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +24,10 @@ from nnet import program
 
 
 def parse_args() -> argparse.Namespace:
-    """The original's arguments, and --checkpoint, --num-threads and --resume."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """The original's arguments, --wav, --checkpoint, --num-threads and --resume."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("-g", "--gpu", type=int, default=-1, help="GPU; -1: none")
     parser.add_argument(
         "-m", "--min-chunk-size", type=int, default=25, help="frames; shorter: skipped"
@@ -38,10 +48,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--resume", action="store_true", help="keep what an interrupted job has written"
     )
+    parser.add_argument("--wav", action="store_true", help="the input is sound")
     parser.add_argument("model_dir", help="the run's folder")
-    parser.add_argument("rspecifier", help="features after CMVN and VAD")
+    parser.add_argument(
+        "input",
+        nargs="+",
+        help="rspecifier of features after CMVN and VAD; with --wav: wav.scp, a table, "
+        "a data directory or sound files",
+    )
     parser.add_argument("wspecifier", help="where the embeddings go")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if len(args.input) > 1 and not args.wav:
+        parser.error("several inputs: they are sound files only with --wav")
+    return args
 
 
 def main() -> int:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import hashlib
+import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
-from dataset.errors import InputError
+from dataset.errors import InputError, Unusable
+from dataset.front_end import UNFIT, FrontEnd
 from dataset.kaldi_table import SequentialReader, TableWriter
+from dataset.recordings import read_waves
 from misc.archive_in_progress import ArchiveInProgress, archive_files, is_complete
-from misc.embedder import WRONG_DIMENSION, Embedder, Unusable
+from misc.embedder import WRONG_DIMENSION, Array, Embedder
 from misc.light.place import fingerprint
+from misc.model_front_end import model_front_end
 from misc.run_dir import RunDir
 from nnet.networks import open_network
+
+Entries = Iterator[tuple[str, Array | Unusable]]
 
 _logger = logging.getLogger("extract")
 
@@ -27,38 +35,65 @@ def extract(args: argparse.Namespace) -> int:
     """Extracts by the arguments of nnet/extract.py; 1 if nothing was done.
 
     Raises:
-        InputError: a table or the model cannot be used; the first utterances have
-            features of another dimension than the model's.
+        InputError: a table or the model cannot be used; the first utterance has
+            features of another dimension than the model's, or another sampling rate.
     """
     if args.resume and is_complete(args.wspecifier):
         _logger.info("%s is complete: nothing to do", args.wspecifier)
         return 0
+    front_end = model_front_end(RunDir(args.model_dir)) if args.wav else None
     network = open_network(args.model_dir, args.node, args.checkpoint, args.gpu)
     embedder = Embedder(network, args.chunk_size, args.normalize, args.min_chunk_size)
-    count = _Count()
-    with (
-        _writer(args, embedder) as writer,
-        SequentialReader(args.rspecifier, "matrix") as reader,
-    ):
-        kept = frozenset(getattr(writer, "keys", ()))
-        entries = ((key, x) for key, x in count.read(reader) if key not in kept)
-        for key, result in embedder.stream(entries):
-            try:
-                if isinstance(result, Unusable):
-                    raise result
+    count, kept = _Count(), set[str]()
+    with contextlib.ExitStack() as stack:
+        entries = _features(args, front_end, kept, stack)
+        first = list(itertools.islice(entries, 1))
+        _refuse_other_features(first, embedder)  # before anything is written
+        writer = stack.enter_context(_writer(args, embedder, front_end))
+        kept.update(getattr(writer, "keys", ()))
+        entries = itertools.chain((e for e in first if e[0] not in kept), entries)
+        for key, result in embedder.stream(count.read(entries)):
+            if isinstance(result, Unusable):
+                count.skip(key, result)
+            else:
                 writer.write(key, result)
                 count.done += 1
-            except Unusable as error:
-                if error.kind == WRONG_DIMENSION and not (count.done or kept):
-                    raise InputError(f"{key}: {error}") from None
-                _logger.warning("%s: %s: skipped", key, error)
-                count.skipped[error.kind] += 1
             count.log_progress()
     count.log_end(len(kept))
     return 0 if count.done or kept else 1
 
 
-def _writer(args: argparse.Namespace, embedder: Embedder) -> Any:
+def _features(
+    args: argparse.Namespace,
+    front_end: FrontEnd | None,
+    kept: Container[str],
+    stack: contextlib.ExitStack,
+) -> Entries:
+    """The features of each utterance that is not kept from an earlier try."""
+    if front_end is None:
+        reader = stack.enter_context(SequentialReader(args.input[0], "matrix"))
+        return (entry for entry in reader if entry[0] not in kept)
+    waves = read_waves(args.input)
+    return front_end.stream(entry for entry in waves if entry[0] not in kept)
+
+
+def _refuse_other_features(
+    entries: Iterable[tuple[str, Array | Unusable]], embedder: Embedder
+) -> None:
+    """What is wrong with a whole corpus, such as its sampling rate, is so at once."""
+    for key, features in entries:
+        try:
+            if isinstance(features, Unusable):
+                raise features
+            embedder.check(features)
+        except Unusable as error:
+            if error.kind in (WRONG_DIMENSION, UNFIT):
+                raise InputError(f"{key}: {error}") from None
+
+
+def _writer(
+    args: argparse.Namespace, embedder: Embedder, front_end: FrontEnd | None
+) -> Any:
     """A TableWriter, or for an archive in a file an ArchiveInProgress."""
     if archive_files(args.wspecifier) is None:
         if args.resume:
@@ -71,6 +106,8 @@ def _writer(args: argparse.Namespace, embedder: Embedder) -> Any:
         f"min-chunk-size {args.min_chunk_size}, chunk-size {args.chunk_size}, "
         f"normalize {args.normalize}"
     )
+    if front_end is not None:
+        made += f", wav ({hashlib.sha256(repr(front_end).encode()).hexdigest()[:16]})"
     return ArchiveInProgress(args.wspecifier, embedder.kind, made, args.resume)
 
 
@@ -82,11 +119,17 @@ class _Count:
         self.done = self.frames = 0
         self.skipped: Counter[str] = Counter()
 
-    def read(self, entries: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    def read(self, entries: Entries) -> Entries:
         """The entries, whose frames are counted."""
         for key, features in entries:
-            self.frames += len(features)
+            if not isinstance(features, Unusable):
+                self.frames += len(features)
             yield key, features
+
+    def skip(self, key: str, reason: Unusable) -> None:
+        """Tells of an utterance without an embedding."""
+        _logger.warning("%s: %s: skipped", key, reason)
+        self.skipped[reason.kind] += 1
 
     def log_progress(self) -> None:
         """A line for each thousand utterances."""

@@ -15,6 +15,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 from dataset.errors import InputError
+from dataset.front_end_conf import read_conf
 from misc.run_dir import RunDir
 from nnet import program
 
@@ -53,7 +54,8 @@ def main() -> None:
         draft.write_progress(losses, rates[: epochs + 1])
         save_checkpoint(model, draft, keep=1)
 
-    run.create(model.params, model.feature_dim, model.num_speakers, fill)
+    front_end = read_conf(source.front_end)
+    run.create(model.params, model.feature_dim, model.num_speakers, fill, front_end)
     _logger.info(
         "%s: %d weights after %d steps",
         run.model_file(step),

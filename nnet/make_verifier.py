@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""Puts into a model folder what nnet/verify.py needs: front end and back end.
+"""Puts into a model folder what nnet/verify.py needs: the back end.
 
-They must be those that the recipe computed its scores with. The folder `verifier` is
-made anew, so a calibration of another back end does not stay behind; calibration-train
-writes a new one into it.
+It must be that which the recipe computed its scores with. The front end is the model's
+own (nnet/front_end). The folder `verifier` is made anew, so a calibration of another
+back end does not stay behind; calibration-train writes a new one into it.
 
-e.g.: nnet/make_verifier.py --mfcc-config conf/mfcc.conf --vad-config conf/vad.conf \\
-          --mean exp/net/train/mean.vec --transform exp/net/train/transform.mat \\
-          --plda exp/net/train/plda exp/net
+e.g.: nnet/make_verifier.py --mean exp/net/train/mean.vec \\
+          --transform exp/net/train/transform.mat --plda exp/net/train/plda exp/net
       calibration-train data/dev/trials exp/net/scores/dev_plda \\
           exp/net/verifier/calibration.json
 """
@@ -23,21 +22,12 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
-from dataset.front_end import (
-    CMVN_CONF,
-    FBANK_CONF,
-    MFCC_CONF,
-    VAD_CONF,
-    load_front_end,
-)
 from misc.backend import verifier
 from misc.backend.verifier import EmbeddingOptions, load_back_end
+from misc.model_front_end import model_front_end
 from misc.run_dir import RunDir
 from misc.whole_files import write_text
 from nnet import program
-
-RECIPE_CMVN = "--cmn-window=300\n--center=true\n--norm-vars=false\n"
-"""What nnet/run_extract_embeddings.sh gives to apply-cmvn-sliding."""
 
 _logger = logging.getLogger("make_verifier")
 
@@ -46,24 +36,6 @@ def parse_args() -> argparse.Namespace:
     """The files of the recipe, and what nnet/extract.py was told."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    features = parser.add_mutually_exclusive_group(required=True)
-    features.add_argument(
-        "--mfcc-config", default="", help="options of compute-mfcc-feats"
-    )
-    features.add_argument(
-        "--fbank-config", default="", help="options of compute-fbank-feats"
-    )
-    parser.add_argument("--vad-config", required=True, help="options of compute-vad")
-    parser.add_argument(
-        "--cmvn-config",
-        default="",
-        help="options of apply-cmvn-sliding; default: those of the recipes' scripts",
-    )
-    parser.add_argument(
-        "--uncompressed",
-        action="store_true",
-        help="features made with --compress false",
     )
     parser.add_argument(
         "--checkpoint", default="last", help="last, -1 (best validation loss) or a step"
@@ -87,18 +59,16 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Checks all parts, copies them, and only then puts the folder in its place."""
     args = parse_args()
-    load_front_end(
-        args.mfcc_config, args.fbank_config, args.vad_config, args.cmvn_config
-    )
+    run = RunDir(args.model_dir)
+    model_front_end(run)
     load_back_end(args.mean, args.transform, args.plda)
     # The number, not 'last': a calibration belongs to one checkpoint.
-    step = RunDir(args.model_dir).choose_checkpoint(args.checkpoint)
+    step = run.choose_checkpoint(args.checkpoint)
     options = EmbeddingOptions(
         checkpoint=str(step),
         node=args.node,
         chunk_size=args.chunk_size,
         normalize=args.normalize,
-        compress=not args.uncompressed,
     )
     folder = os.path.join(args.model_dir, verifier.FOLDER)
     made = f"{folder}.tmp{os.getpid()}"
@@ -120,10 +90,6 @@ def main() -> None:
 
 def _fill(folder: str, args: argparse.Namespace, options: EmbeddingOptions) -> None:
     files = {
-        MFCC_CONF: args.mfcc_config,
-        FBANK_CONF: args.fbank_config,
-        VAD_CONF: args.vad_config,
-        CMVN_CONF: args.cmvn_config,
         verifier.MEAN: args.mean,
         verifier.TRANSFORM: args.transform,
         verifier.PLDA: args.plda,
@@ -131,8 +97,6 @@ def _fill(folder: str, args: argparse.Namespace, options: EmbeddingOptions) -> N
     for name, source in files.items():
         if source:
             shutil.copyfile(source, os.path.join(folder, name))
-    if not args.cmvn_config:
-        write_text(os.path.join(folder, CMVN_CONF), RECIPE_CMVN)
     lines = [
         f"--{name.replace('_', '-')}={str(value).lower()}\n"
         if isinstance(value, bool)

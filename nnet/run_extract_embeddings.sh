@@ -71,14 +71,7 @@ if [ "$normalize" = true ]; then
 fi
 
 if [ "$stage" -le 0 ]; then
-  if [ -f "$nnetdir/nnet/feature_dim" ]; then
-    dim=$(feat-to-dim "scp:$data/feats.scp" -)
-    expected=$(cat "$nnetdir/nnet/feature_dim")
-    if [ "$dim" -ne "$expected" ]; then
-      echo "$0: $data has $dim-dimensional features, the model takes $expected" >&2
-      exit 1
-    fi
-  fi
+  python3 nnet/check_features.py "$nnetdir" "$data"
   if [ "$resume" = true ]; then
     options+=(--resume)
   else
@@ -91,8 +84,11 @@ if [ "$stage" -le 0 ]; then
   fi
   utils/split_data.sh "$data" "$nj"
   sdata=$data/split$nj/JOB
-  feats="ark:apply-cmvn-sliding --norm-vars=false --center=true --cmn-window=300"
-  feats="$feats scp:$sdata/feats.scp ark:- |"
+  cmvn="--norm-vars=false --center=true --cmn-window=300"
+  if [ -f "$nnetdir/nnet/front_end/cmvn.conf" ]; then # that of the training
+    cmvn="--config=$nnetdir/nnet/front_end/cmvn.conf"
+  fi
+  feats="ark:apply-cmvn-sliding $cmvn scp:$sdata/feats.scp ark:- |"
   if [ "$vad" = true ]; then
     feats="$feats select-voiced-frames ark:- scp,s,cs:$sdata/vad.scp ark:- |"
   fi

@@ -24,7 +24,7 @@ import numpy as np
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 from dataset.errors import InputError
-from dataset.front_end import FrontEnd, read_front_end
+from dataset.front_end import FrontEnd
 from dataset.kaldi_stream import located
 from dataset.options import read_config
 from dataset.wav import read_wave
@@ -38,6 +38,8 @@ from misc.backend.calibration import (
 )
 from misc.backend.verifier import EmbeddingOptions, read_back_end
 from misc.embedder import Embedder
+from misc.model_front_end import model_front_end
+from misc.run_dir import RunDir
 from nnet import program
 from nnet.networks import open_network
 
@@ -97,7 +99,7 @@ def main() -> None:
     options = read_config(
         EmbeddingOptions, os.path.join(folder, verifier.EMBEDDING_CONF)
     )
-    front_end = read_front_end(folder, options.compress)
+    front_end = model_front_end(RunDir(args.model_dir))
     back_end = read_back_end(folder)
     path = os.path.join(folder, verifier.CALIBRATION)
     calibration = read_calibration(path) if os.path.exists(path) else None
@@ -146,6 +148,7 @@ def recording_features(
     """
     wave = read_wave(name)
     with located(name):
+        front_end.check_level(wave)
         frames = front_end.voiced_frames(KEY, wave)
         speech = len(frames) * front_end.frame_shift
         if speech < min_speech:

@@ -1,15 +1,13 @@
 """The folder `verifier` of a model: how a recipe made its scores, for single trials.
 
-    mfcc.conf or fbank.conf   options of compute-mfcc-feats or compute-fbank-feats
-    vad.conf, cmvn.conf       options of compute-vad, apply-cmvn-sliding
-    embedding.conf            `EmbeddingOptions`: which embedding of the network
-    mean.vec                  subtracted from it, if there
-    transform.mat             then applied (LDA), if there
-    plda                      the scores are of this model; without it, cosines
-    calibration.json          from scores to log-likelihood ratios, by calibration-train
+    embedding.conf     `EmbeddingOptions`: which embedding of the network
+    mean.vec           subtracted from it, if there
+    transform.mat      then applied (LDA), if there
+    plda               the scores are of this model; without it, cosines
+    calibration.json   from scores to log-likelihood ratios, by calibration-train
 
-All are Kaldi's files but for the last two lines of text. nnet/make_verifier.py writes
-the folder, nnet/verify.py uses it.
+The front end is in `nnet/front_end` (misc/model_front_end.py). nnet/make_verifier.py
+writes the folder, nnet/verify.py uses it.
 """
 
 from __future__ import annotations
@@ -37,13 +35,12 @@ CALIBRATION = "calibration.json"
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddingOptions:
-    """What nnet/extract.py was told, and how the features were stored."""
+    """What nnet/extract.py was told."""
 
     checkpoint: str = option("last", "Of the network: last, -1 or a step")
     node: str = option("", "Endpoint; empty: the configuration's embedding_node")
     chunk_size: int = option(10000, "Frames; longer recordings are cut into chunks")
     normalize: bool = option(False, "Embeddings of length 1")
-    compress: bool = option(True, "Features pass through Kaldi's compression")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from dataset.errors import InputError
-from dataset.kaldi_stream import open_or_fd
+from dataset.kaldi_stream import located, open_or_fd
 from dataset.kaldi_table import (
     RandomAccessReader,
     SequentialReader,
@@ -16,8 +16,14 @@ from dataset.kaldi_table import (
     are_tables,
 )
 from dataset.options import option
-from dataset.wav import Wave, read_wave, write_wave
+from dataset.wav import read_wave, write_wave
 from dataset.wav_pipe import ReverberateOptions, apply_reverberation
+from dataset.wave_segments import (
+    SegmentOptions,
+    check_channels,
+    cut_segment,
+    parse_segment,
+)
 from misc.kaldi.command import command, log, warn
 from misc.kaldi.table_loop import transform_table
 
@@ -117,29 +123,6 @@ def wav_to_duration(
     return 0 if num_done else 1
 
 
-@dataclasses.dataclass(frozen=True)
-class SegmentOptions:
-    """Options of extract-segments."""
-
-    min_segment_length: float = option(
-        0.1, "Leave out segments shorter than this (seconds)"
-    )
-    max_overshoot: float = option(
-        0.5,
-        "Cut segments that pass the end by up to this (seconds), leave out others",
-    )
-
-
-class _Segment(NamedTuple):
-    """A line of a segments file; end -1: to the end; channel -1: not given."""
-
-    key: str
-    recording: str
-    start: float
-    end: float
-    channel: int
-
-
 @command(
     "extract-segments",
     """
@@ -166,71 +149,17 @@ def extract_segments(
         for line in lines:
             num_lines += 1
             try:
-                segment = _parse_segment(line.decode())
+                segment = parse_segment(line.decode())
                 if segment.recording not in reader:
                     raise InputError(f"no recording {segment.recording}")
                 wave = reader[segment.recording]
-                piece = _cut(wave, segment, options)
+                piece = cut_segment(wave, segment, options)
             except (InputError, UnicodeDecodeError) as error:
                 warn(f"{segments}:{num_lines}: {error}; left out")
                 continue
-            if segment.channel < 0 and len(wave.samples) > 1:
-                raise InputError(
-                    f"{segments}:{num_lines}: recording {segment.recording} has "
-                    f"{len(wave.samples)} channels, so the line must end with one"
-                )
+            with located(f"{segments}:{num_lines}"):
+                check_channels(wave, segment)
             writer.write(segment.key, piece)
             num_done += 1
     log(f"Cut {num_done} segments from {num_lines} lines of {segments}")
     return 0
-
-
-def _parse_segment(line: str) -> _Segment:
-    words = line.split()
-    try:
-        key, recording, start, end = (
-            words[0],
-            words[1],
-            float(words[2]),
-            float(words[3]),
-        )
-        channel = int(words[4]) if len(words) > 4 else -1
-    except (IndexError, ValueError):
-        words = []
-    if len(words) not in (4, 5) or len(words) == 5 and channel < 0:
-        raise InputError(
-            f"expected 'segment recording start end [channel]', got '{line.rstrip()}'"
-        )
-    if not 0 <= start < (np.inf if end == -1 else end):
-        raise InputError(f"segment {key}: no time from {start:g} s to {end:g} s")
-    return _Segment(key, recording, start, end, channel)
-
-
-def _cut(wave: Wave, segment: _Segment, options: SegmentOptions) -> Wave:
-    """The samples of a segment; times are compared in single precision, as in Kaldi."""
-    channels, length = wave.samples.shape
-    seconds = np.float32(length) / np.float32(wave.rate)
-    latest = float(seconds + np.float32(options.max_overshoot))
-    shortest = float(np.float32(options.min_segment_length))
-    duration = float(seconds)
-    end = duration if segment.end == -1 else segment.end
-    if segment.start > duration or end > latest:
-        raise InputError(
-            f"segment {segment.key}: {segment.start:g} s to {segment.end:g} s is not "
-            f"in recording {segment.recording} of {wave.duration:g} s"
-        )
-    end = min(end, duration)
-    first = int(segment.start * wave.rate + 0.5)
-    last = min(int(end * wave.rate + 0.5), length)
-    if end - segment.start < shortest or first >= last:
-        raise InputError(
-            f"segment {segment.key}: {end - segment.start:g} s is less than "
-            f"--min-segment-length={options.min_segment_length:g}"
-        )
-    if segment.channel >= channels:
-        raise InputError(
-            f"segment {segment.key}: recording {segment.recording} has {channels} "
-            "channels, counted from 0"
-        )
-    channel = max(segment.channel, 0)
-    return Wave(wave.samples[channel : channel + 1, first:last], wave.rate)

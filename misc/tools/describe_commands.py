@@ -57,6 +57,7 @@ and `.py`).
 | `copy_data_dir.sh` with new ids | `utt2uniq` is made and moved to `.backup`; `utt2lang` is left behind; without `segments`, `reco2file_and_channel` keeps the old ids | all tables are copied under the new ids |
 | `shuffle_list.pl`, `subset_data_dir.sh --speakers` | the order of Perl's random numbers | another one |
 | `prepare_feats_for_egs.sh` | parts by speaker; only `wav.scp` and the speakers are copied | by utterance; `text`, `utt2lang`, `utt2uniq` and `spk2gender`, too |
+| `conf/` in a data directory | `make_mfcc.sh` puts its options there | so do `compute_vad_decision.sh` and `prepare_feats_for_egs.sh`; copies, subsets and unions have them, too |
 | `subsegment_data_dir.sh` | times with three decimals | all digits that tell them apart |
 | `make_mfcc.sh` and others with more jobs than entries | fail | run fewer jobs |
 | `augment_data_dir.py`, `reverberate_data_dir.py` | choices depend on the whole directory | on (seed, recording, copy) |

@@ -3,15 +3,9 @@
 import numpy as np
 import pytest
 
-from dataset.errors import InputError
-from misc.embedder import (
-    NOT_FINITE,
-    TOO_SHORT,
-    WRONG_DIMENSION,
-    Embedder,
-    Unusable,
-    chunk_bounds,
-)
+from dataset.errors import InputError, Unusable
+from dataset.front_end import NOT_FINITE, TOO_SHORT
+from misc.embedder import WRONG_DIMENSION, Embedder, chunk_bounds
 
 
 class Moments:

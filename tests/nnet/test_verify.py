@@ -28,7 +28,9 @@ from misc.backend.lda import fit_lda
 from misc.backend.plda import diagonalise, em_steps, plda_stats
 from misc.backend.plda_file import write_plda
 from misc.embedder import Embedder
+from misc.model_front_end import add_conf, model_front_end
 from misc.params import Params
+from misc.run_dir import RunDir
 from model.trainer import Trainer
 from nnet.networks import open_network
 from nnet.verify import recording_features
@@ -57,6 +59,8 @@ def home(tmp_path_factory):
     Trainer(params, str(folder / "net")).train(train, spklist, train, spklist)
     (folder / "mfcc.conf").write_text(CONF + "--dither=0\n")
     (folder / "vad.conf").write_text("--vad-energy-threshold=5.5\n")
+    paths = {name: str(folder / name) for name in ("mfcc.conf", "vad.conf")}
+    add_conf(RunDir(str(folder / "net")), paths)
     for number in (1, 2, 3):
         wave = read_wave(SPEECH / f"s{number}.flac")
         write_wave(str(folder / f"s{number}.wav"), wave.samples, wave.rate)
@@ -72,7 +76,6 @@ def home(tmp_path_factory):
 
 
 BACK_END = ("--mean", "mean.vec", "--transform", "lda.mat", "--plda", "plda")
-FRONT_END = ("--mfcc-config", "mfcc.conf", "--vad-config", "vad.conf")
 
 
 def program(home, environment, name, *arguments, status=0):
@@ -145,7 +148,7 @@ def recipe_score(home, environment):
 
 
 def test_the_score_is_the_recipes(home, environment, make, verify):
-    make(*FRONT_END, *BACK_END)
+    make(*BACK_END)
     expected = recipe_score(home, environment)
     found = verify("net", "s1.wav", "s2.wav", "s3.wav")
     assert found["score"] == f"{expected:.4f} (PLDA)"
@@ -155,9 +158,9 @@ def test_the_score_is_the_recipes(home, environment, make, verify):
 
 
 def test_the_embedding_is_the_recipes(home, environment, make):
-    make(*FRONT_END, *BACK_END)
+    make(*BACK_END)
     recipe_score(home, environment)
-    front_end = read_front_end(str(home / "net/verifier"))
+    front_end = model_front_end(RunDir(str(home / "net")))
     embed = Embedder(open_network(str(home / "net")))
     for key, expected in read_vec_flt_ark(home / "xvector.ark"):
         frames = front_end.voiced_frames("any", read_wave(home / f"{key}.wav"))
@@ -165,7 +168,7 @@ def test_the_embedding_is_the_recipes(home, environment, make):
 
 
 def test_the_decision_follows_prior_and_costs(home, make, verify):
-    make(*FRONT_END)
+    make()
     weights = Calibration(("score",), np.array([2.0]), 1.0, 0.01, 9, 9)
     write_calibration(str(calibration(home)), weights)
     pair = ("net", "s1.wav", "s1.wav")
@@ -184,7 +187,7 @@ def test_the_decision_follows_prior_and_costs(home, make, verify):
 
 
 def test_quality_measures_are_seconds_and_lengths(home, environment, make, verify):
-    make(*FRONT_END)
+    make()
     recipe_score(home, environment)
     names = ("score", *quality_names("norm"), *quality_names("duration"))
     powers = np.array([0.0, 1.0, 100.0, 1e4, 1e6])
@@ -201,11 +204,11 @@ def test_quality_measures_are_seconds_and_lengths(home, environment, make, verif
     assert float(found["llr"].split()[0]) == pytest.approx(logs @ powers[1:], rel=1e-5)
 
 
-def test_the_name_of_a_file_does_not_matter_to_dither(home, make):
+def test_the_name_of_a_file_does_not_matter_to_dither(home):
     (home / "dithered.conf").write_text(CONF)
-    make("--mfcc-config", "dithered.conf", "--vad-config", "vad.conf")
+    paths = {"mfcc.conf": home / "dithered.conf", "vad.conf": home / "vad.conf"}
+    front_end = read_front_end(paths)
     shutil.copy(home / "s1.wav", home / "copy.wav")
-    front_end = read_front_end(str(home / "net/verifier"))
     one, two = (
         recording_features(front_end, str(home / name), 0.1)[0]
         for name in ("s1.wav", "copy.wav")
@@ -214,7 +217,7 @@ def test_the_name_of_a_file_does_not_matter_to_dither(home, make):
 
 
 def test_what_cannot_be_verified_is_refused_with_its_name(home, make, verify):
-    make(*FRONT_END)
+    make()
     wave = read_wave(home / "s1.wav")
     write_wave(str(home / "short.wav"), wave.samples[:, 8000:16000], wave.rate)
     write_wave(str(home / "silent.wav"), np.zeros(32000), wave.rate)
@@ -240,17 +243,17 @@ def test_what_cannot_be_verified_is_refused_with_its_name(home, make, verify):
 def test_a_folder_that_is_not_ready_is_refused(home, make, verify):
     pair = ("net", "s1.wav", "s2.wav")
     assert "nnet/make_verifier.py makes it" in verify(*pair, status=1)
-    make(*FRONT_END)
+    make()
     assert "between 0 and 1" in verify("--p-target=1", *pair, status=1)
     two = Calibration(("score 1", "score 2"), np.ones(2), 0.0, 0.5, 9, 9)
     write_calibration(str(calibration(home)), two)
     assert "a fusion of 2 systems" in verify(*pair, status=1)
-    make(*FRONT_END, "--node", "tdnn1_conv")
+    make("--node", "tdnn1_conv")
     assert "has a row a frame" in verify(*pair, status=1)
 
 
 def test_make_verifier_checks_before_it_replaces(home, make):
-    make(*FRONT_END, *BACK_END)
+    make(*BACK_END)
     folder = home / "net/verifier"
     write_calibration(
         str(calibration(home)), Calibration(("score",), np.ones(1), 0, 0.5, 9, 9)
@@ -263,27 +266,30 @@ def test_make_verifier_checks_before_it_replaces(home, make):
         ("--checkpoint", "7"): "7",
         ("--mean", "mean.vec", "--plda", "plda"): "takes vectors of dimension 8",
     }.items():
-        done = make(*FRONT_END, *wrong, status=1)
+        done = make(*wrong, status=1)
         assert len(done.stderr.splitlines()) == 1
         assert message in done.stderr
         assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
-    done = make(*FRONT_END)
+    done = make()
     assert "The calibration that was there is removed" in done.stderr
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "cmvn.conf", "embedding.conf", "mfcc.conf", "vad.conf",
-    ]  # fmt: skip
+    assert [path.name for path in folder.iterdir()] == ["embedding.conf"]
     assert "--checkpoint=5\n" in (folder / "embedding.conf").read_text()
     assert not list((home / "net").glob("*.tmp*"))
 
 
-def test_the_cmvn_of_the_scripts_is_the_default(home, make):
-    make(*FRONT_END)
-    for line in (home / "net/verifier/cmvn.conf").read_text().split():
-        assert line in (ROOT / "nnet/run_extract_embeddings.sh").read_text()
+def test_without_a_front_end_the_way_to_it_is_told(home, make, verify, tmp_path):
+    make()
+    shutil.move(home / "net/nnet/front_end", tmp_path / "front_end")
+    try:
+        error = verify("net", "s1.wav", "s2.wav", status=1)
+        assert "add_front_end.py --mfcc-config conf/mfcc.conf --vad-config" in error
+        assert "nnet/add_front_end.py" in make(status=1).stderr
+    finally:
+        shutil.move(tmp_path / "front_end", home / "net/nnet/front_end")
 
 
 def test_calibration_train_writes_into_the_folder(home, environment, make, verify):
-    make(*FRONT_END)
+    make()
     rng = np.random.default_rng(1)
     trials = [(f"e{n} t{n}", n < 50) for n in range(200)]
     lines = [f"{t} {'' if same else 'non'}target\n" for t, same in trials]

@@ -147,8 +147,7 @@ if begin 9 "scores: cosine, with AS-norm, after LDA; PLDA"; then
 fi
 
 if begin 10 "calibration: what nnet/verify.py decides by"; then
-  "$TF_KALDI_ROOT/nnet/make_verifier.py" --mfcc-config conf/mfcc.conf \
-    --vad-config conf/vad.conf --checkpoint last --mean "$train/mean.vec" \
+  "$TF_KALDI_ROOT/nnet/make_verifier.py" --checkpoint last --mean "$train/mean.vec" \
     --transform "$train/transform.mat" --plda "$train/plda" "$nnetdir" \
     2>"$nnetdir/scores/log/make_verifier.log"
   # No data are left that neither the network nor the evaluation has seen: in earnest,

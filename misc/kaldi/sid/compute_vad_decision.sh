@@ -60,4 +60,8 @@ for n in $(seq "$nj"); do
 done >"$data/vad.scp.tmp"
 mv "$data/vad.scp.tmp" "$data/vad.scp"
 rm -f "${parts[@]}"
+mkdir -p "$data/conf"
+if ! [ "$vad_config" -ef "$data/conf/vad.conf" ]; then
+  cp "$vad_config" "$data/conf/vad.conf"
+fi
 utils/data/check_complete.sh --allow 100 "$data" vad.scp || exit 1

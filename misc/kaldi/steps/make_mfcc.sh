@@ -128,4 +128,8 @@ mkdir -p "$data/conf"
 if ! [ "$config" -ef "$data/conf/$kind.conf" ]; then
   cp "$config" "$data/conf/$kind.conf"
 fi
+echo "--compress=$compress" >"$data/conf/copy-feats.conf"
+other=mfcc
+[ "$kind" != mfcc ] || other=fbank
+rm -f "$data/conf/$other.conf" "$data/conf/cmvn.conf"
 utils/data/check_complete.sh "$data" feats.scp || exit 1

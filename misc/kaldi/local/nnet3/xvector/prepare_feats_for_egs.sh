@@ -65,6 +65,13 @@ for file in utt2spk spk2utt wav.scp text utt2lang utt2uniq spk2gender frame_shif
   rm -f "$data_out/$file"
   [ ! -f "$data_in/$file" ] || cp "$data_in/$file" "$data_out/"
 done
+mkdir -p "$data_out/conf"
+rm -f "$data_out"/conf/{mfcc,fbank,copy-feats,vad}.conf
+for file in mfcc fbank copy-feats vad; do
+  [ ! -f "$data_in/conf/$file.conf" ] || cp "$data_in/conf/$file.conf" "$data_out/conf/"
+done
+printf -- "--norm-vars=%s\n--center=%s\n--cmn-window=%s\n" \
+  "$norm_vars" "$center" "$cmn_window" >"$data_out/conf/cmvn.conf"
 for n in $(seq "$nj"); do
   cat "$feats.$n.scp"
 done >"$data_out/feats.scp.tmp"
