@@ -285,12 +285,11 @@ if begin 9 "scores: cosine, with AS-norm; after LDA; PLDA"; then
 fi
 
 scores=$model/scores/eval
-if begin 10 "verifier: front end, back end and calibration for nnet/verify.py"; then
+if begin 10 "verifier: back end and calibration for nnet/verify.py"; then
   parts=(--mean "$train/mean.vec")
   [ $back_end = cosine ] ||
     parts+=(--transform "$train/transform.mat" --plda "$train/plda")
-  "$TF_KALDI_ROOT/nnet/make_verifier.py" "--$kind-config" "$conf_dir/$kind.conf" \
-    --vad-config conf/vad.conf --checkpoint last "${parts[@]}" "$model" \
+  "$TF_KALDI_ROOT/nnet/make_verifier.py" --checkpoint last "${parts[@]}" "$model" \
     2>"$scores/log/make_verifier.log"
   rm -f "$scores/${back_end}_calibrated_llr"
   log=$scores/log/calibration.log
