@@ -32,6 +32,7 @@ setup(
     ],
     extras_require={
         "speech": ["espeakng-loader"],
+        "m4a": ["av"],
         "onnx": ["tf2onnx>=1.17", "onnxruntime"],
         "tflite": ["ai-edge-litert>=2"],
     },

@@ -6,6 +6,7 @@ need not be installed. Known are:
 
 - `cat FILE`;
 - `flac` with `-d`, `-c` and `-s`, of FILE or `-`;
+- `ffmpeg [-v LEVEL] [-nostdin] -i FILE -f wav -acodec pcm_s16le -`, with PyAV;
 - `sox [-t TYPE] FILE [-r RATE] -t wav -`, also with the effect `speed FACTOR`;
 - `wav-copy IN -` and `wav-reverberate [options] IN -`, unless the PATH has others than
   this project's.
@@ -28,6 +29,7 @@ from fractions import Fraction
 import numpy as np
 
 from dataset.errors import InputError
+from dataset.ffmpeg import run_ffmpeg
 from dataset.options import option, parse_options
 from dataset.resampling import faster_length, play_faster
 from dataset.wav import Noise, Wave, read_wave, reverberate, to_int16
@@ -269,9 +271,6 @@ def _is_ours(name: str) -> bool:
     return path is None or os.path.basename(os.path.realpath(path)) == "kaldi"
 
 
-# The programs.
-
-
 def _read_input(name: str, stdin: Wave | None) -> Wave:
     if name != "-":
         return read_wave(name)
@@ -309,6 +308,12 @@ def _decoded_file(arguments: list[str]) -> str:
     if not {"d", "c"} <= flags <= {"d", "c", "s"} or len(files) > 1:
         raise _NotOurs
     return files[0] if files else "-"
+
+
+def _ffmpeg(arguments: list[str], stdin: Wave | None) -> Wave:
+    if (wave := run_ffmpeg(arguments)) is None:
+        raise _NotOurs
+    return wave
 
 
 def _sox(arguments: list[str], stdin: Wave | None) -> Wave:
@@ -366,11 +371,10 @@ def _parse_speed(effect: list[str]) -> Fraction:
 
 
 def _wav_copy(arguments: list[str], stdin: Wave | None) -> Wave:
-    if len(arguments) != 2 or arguments[0].startswith("--") or arguments[1] != "-":
+    source, *output = arguments or ["-"]
+    if output != ["-"] or source.startswith("--") or ":" in source:  # an archive?
         raise _NotOurs
-    if ":" in arguments[0]:  # perhaps an archive
-        raise _NotOurs
-    return _read_input(arguments[0], stdin)
+    return _read_input(source, stdin)
 
 
 def _wav_reverberate(arguments: list[str], stdin: Wave | None) -> Wave:
@@ -382,6 +386,7 @@ def _wav_reverberate(arguments: list[str], stdin: Wave | None) -> Wave:
 
 _PROGRAMS: dict[str, Program] = {
     "cat": _cat,
+    "ffmpeg": _ffmpeg,
     "flac": _flac,
     "sox": _sox,
     "wav-copy": _wav_copy,

@@ -57,14 +57,16 @@ marks_in() { # marks_in <folder>
   mkdir -p "$_stages"
 }
 
-# Adds options that the stages that follow depend on; of files also the content.
-settings() { # settings <variable> ...
+# Adds what the stages that follow depend on: options (if they are files, their content,
+# too), and files, which have a '/' in their names.
+settings() { # settings <variable or file> ...
   finish
   _settings+=("$@")
 }
 
-_setting() { # _setting <variable>: its value
-  local value=${!1}
+_setting() { # _setting <variable or file>: its value
+  local value=$1
+  [[ $1 = */* ]] || value=${!1}
   if [ -f "$value" ]; then
     value="$value ($(cksum <"$value"))"
   fi
@@ -72,7 +74,7 @@ _setting() { # _setting <variable>: its value
 }
 
 _noted() { # _noted <name> <mark>: the value in a mark
-  sed -n "s/^$1=//p" "$2"
+  awk -v start="$1=" 'index($0, start) == 1 {print substr($0, length(start) + 1)}' "$2"
 }
 
 _same_settings() { # _same_settings <mark>: whether they are; else _other tells them

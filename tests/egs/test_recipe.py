@@ -14,7 +14,7 @@ stage= stop_stage= nj=2 data=data net=net.json corpus=a fail= hours=
 help_message="Usage: run.sh"
 . shared/recipe.sh
 marks_in "$data"
-settings corpus
+settings corpus conf/mfcc.conf
 if begin 0 "data"; then echo 0 >>trace; fi
 if begin 1 "features"; then
   [ -z "$hours" ] || estimate "$hours" 11 100 "$data/mfcc"
@@ -47,6 +47,8 @@ def recipe(tmp_path):
         "utils": ROOT / "misc/kaldi/utils",
     }.items():
         (folder / name).symlink_to(target)
+    (folder / "conf").mkdir()
+    (folder / "conf/mfcc.conf").write_text("--num-ceps=30")
     (folder / "path.sh").write_text("")
     (folder / "run.sh").write_text(RUN)
     (folder / "run.sh").chmod(0o755)
@@ -134,6 +136,8 @@ def test_a_file_that_is_a_setting_counts_with_its_content(recipe):
     stages, output, status = run(recipe)
     assert stages == [] and status == 1
     assert "stage 2 was done with net 'net.json (" in output
+    (recipe / "conf/mfcc.conf").write_text("--num-ceps=24")
+    assert "stage 0 was done with conf/mfcc.conf 'conf/mfcc.conf (" in run(recipe)[1]
 
 
 def test_stages_brought_from_elsewhere_count(recipe):

@@ -59,6 +59,7 @@ if begin 0 "data"; then
   done
 fi
 
+settings conf/mfcc.conf conf/vad.conf
 if begin 1 "MFCC and energy VAD"; then
   for name in train eval; do
     features_and_vad mfcc "$data/$name" "$data/mfcc"
