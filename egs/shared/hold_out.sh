@@ -34,8 +34,9 @@ utils/filter_scp.pl "$data/utt2spk" "$recordings/utt2spk" |
 "$TF_KALDI_ROOT/misc/tools/sample_validset_spk2utt.py" --seed "$seed" \
   "$num_speakers" "$num_utts" "$valid/candidates" >"$valid/recordings"
 awk -v train="$train/utts" -v valid="$valid/utts" '
-  FILENAME == ARGV[1] { recordings[$1]; next }
-  FILENAME == ARGV[2] { for (i = 2; i <= NF; i++) held[$i]; next }
+  FNR == 1 { file++ }
+  file == 1 { recordings[$1]; next }
+  file == 2 { for (i = 2; i <= NF; i++) held[$i]; next }
   { recording = $1
     if (!(recording in recordings)) { # which may have a name like that of a copy
       sub(/^sp[0-9.]+-/, "", recording)

@@ -23,7 +23,6 @@ from dataset.data_dir import ALL_TABLES, write_speakers
 from dataset.errors import InputError
 from dataset.text_table import write_lines, write_table
 
-_DECODERS = dict.fromkeys(BY_FFMPEG, "ffmpeg") | {".sph": "sph2pipe"}
 _NAMED = 3  # recordings of each fault that are shown
 _SLACK = 0.5  # s that a segment may end after its recording
 
@@ -131,9 +130,8 @@ def make_data_dir(
 ) -> None:
     """Writes wav.scp, utt2spk, spk2utt and what else is known.
 
-    That is: `segments` if an utterance has times, utt2dur and reco2dur if all durations
-    are known, spk2gender if all genders are, and spk2name for the speakers whose name
-    had to be changed.
+    That is: utt2dur, `segments` and reco2dur if an utterance has times, spk2gender if
+    all genders are known, spk2name for the speakers whose name had to be changed.
 
     Raises:
         InputError: something cannot be used, unless that is left out; or nothing is.
@@ -164,7 +162,7 @@ def make_data_dir(
 
 
 def _tell_rates(headers: Iterable[Header | str]) -> None:
-    known = [h for h in headers if isinstance(h, Header) and h.rate]
+    known = [h for h in headers if isinstance(h, Header)]
     rates, channels = Counter(h.rate for h in known), Counter(h.channels for h in known)
     for rate, number in sorted(rates.items()):
         _log.info("%d recordings at %d Hz", number, rate)
@@ -184,7 +182,7 @@ def _is_usable(
     reason = header if isinstance(header, str) else None
     if isinstance(header, Header):
         reason = _bad_path(utterance.path)
-        if reason is None and header.rate:
+        if reason is None:
             reason = (
                 _bad_rate(header.rate, rate, resample)
                 or _bad_channel(header.channels, utterance.channel)
@@ -201,7 +199,9 @@ def _bad_path(path: str) -> str | None:
         return f"with an extension that is not one of {' '.join(EXTENSIONS)}"
     if "\n" in path or "\r" in path:
         return "with a line break in the name of the file"
-    program = _DECODERS.get(extension)
+    program = "sph2pipe" if extension == ".sph" else ""
+    if extension in BY_FFMPEG and os.environ.get("KALDI_ROOT"):
+        program = "ffmpeg"  # our own commands decode by PyAV
     if program and not _is_there(program):
         return f"files that {program} must decode, which is not on the PATH: install it"
     try:
@@ -283,17 +283,13 @@ def _genders(
 def _entry(path: str, header: Header, channel: int, rate: int) -> str:
     """A line of wav.scp after its key: the file, or programs that decode it."""
     file, extension = shlex.quote(path), os.path.splitext(path)[1].lower()
-    if extension in BY_FFMPEG:
-        pan = f" -af 'pan=mono|c0=c{channel - 1}'" if channel else " -ac 1"
-        return (
-            f"ffmpeg -nostdin -v error -i {file}{pan} -ar {rate} -f wav "
-            "-acodec pcm_s16le - |"
-        )
     commands = {
         ".wav": [],
         ".flac": [f"flac -dcs {file}"],
         ".sph": [f"sph2pipe -f wav -p -c {channel or 1} {file}"],
     }.get(extension, [f"sox {file} -t wav -"])
+    if extension in BY_FFMPEG:
+        commands = [f"ffmpeg -nostdin -v 8 -i {file} -f wav -acodec pcm_s16le -"]
     if header.channels > 1 and extension != ".sph":
         source = "-" if commands else file
         commands.append(
@@ -324,17 +320,15 @@ def _write(
         tables["wav.scp"][recording] = entry
         recordings[recording] = durations[name] = header.seconds
         if cut:
-            start, end = utterance.times or (0.0, header.seconds or -1.0)
-            if header.seconds:
-                end = min(end, header.seconds)
+            start, end = utterance.times or (0.0, header.seconds)
+            end = min(end, header.seconds)
             tables.setdefault("segments", {})[name] = (
                 f"{recording} {start:.3f} {end:.3f}"
             )
             durations[name] = end - start
-    if all(seconds > 0 for seconds in recordings.values()):
-        tables["utt2dur"] = {n: f"{s:.3f}" for n, s in durations.items()}
-        if cut:
-            tables["reco2dur"] = {n: f"{s:.3f}" for n, s in recordings.items()}
+    tables["utt2dur"] = {n: f"{s:.3f}" for n, s in durations.items()}
+    if cut:
+        tables["reco2dur"] = {n: f"{s:.3f}" for n, s in recordings.items()}
     if genders:
         tables["spk2gender"] = dict(genders)
     changed = {name: true for true, name in speakers.items() if name != true}

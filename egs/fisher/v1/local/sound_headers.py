@@ -20,7 +20,7 @@ _BATCH = 256  # files that a thread is given at a time
 
 
 class Header(NamedTuple):
-    """What the header of a sound file says; zeros: what only decoding would tell."""
+    """What the header of a sound file says."""
 
     rate: int
     channels: int
@@ -49,7 +49,7 @@ def _read_header(path: str) -> Header | str:
             return "empty files"
         extension = os.path.splitext(path)[1].lower()
         if extension in BY_FFMPEG:
-            return Header(0, 0, 0.0)
+            return _read_media(path)
         if extension == ".sph":
             return _read_sphere(path)
         info = soundfile.info(path)
@@ -60,6 +60,23 @@ def _read_header(path: str) -> Header | str:
     if info.frames <= 0:
         return "files without samples"
     return Header(info.samplerate, info.channels, info.frames / info.samplerate)
+
+
+def _read_media(path: str) -> Header | str:
+    """What FFmpeg's libraries know, by PyAV."""
+    import av
+
+    try:
+        with av.open(path) as container:
+            if not container.streams.audio:
+                return "files without sound"
+            stream = container.streams.audio[0]
+            seconds = (container.duration or 0) / av.time_base
+            if seconds <= 0:
+                return "files that do not tell their length: convert them to wav"
+            return Header(stream.rate, stream.channels, seconds)
+    except av.FFmpegError as error:
+        return f"files that are no sound: {error.strerror}"
 
 
 def _read_sphere(path: str) -> Header | str:
