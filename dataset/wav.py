@@ -1,8 +1,8 @@
 """Waveforms: reading and writing sound files, reverberation and noise.
 
 Samples are float32 [channels, n] in the scale of 16-bit integers, as in Kaldi. RIFF
-files with integer or float samples are read here; any other sound file (FLAC, NIST,
-Ogg, mu-law, ...) through the package soundfile.
+files with integer or float samples are read here, NIST SPHERE files by
+`dataset.sphere`, any other sound file (FLAC, Ogg, mu-law, ...) through soundfile.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
+from dataset import sphere
 from dataset.errors import InputError
 from dataset.kaldi_stream import Source, is_pipe, open_or_fd
 
@@ -232,6 +233,13 @@ def _read_other(content: bytes, name: str) -> Wave:
     """Any format that soundfile knows."""
     if not content:
         raise InputError(f"{name}: expected a sound file, found nothing")
+    if content.startswith(sphere.MAGIC):
+        try:
+            decoded = sphere.decode_sphere(content)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
+        if decoded is not None:
+            return Wave(*decoded)
     import soundfile
 
     try:

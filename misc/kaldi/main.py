@@ -41,6 +41,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "misc.kaldi.wav_commands": (
         "extract-segments",
+        "sph2pipe",
         "wav-copy",
         "wav-reverberate",
         "wav-to-duration",

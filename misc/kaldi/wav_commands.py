@@ -16,8 +16,9 @@ from dataset.kaldi_table import (
     are_tables,
 )
 from dataset.options import option
+from dataset.reverberation import ReverberateOptions, apply_reverberation
+from dataset.sph2pipe import parse_sph2pipe, read_part
 from dataset.wav import read_wave, write_wave
-from dataset.wav_pipe import ReverberateOptions, apply_reverberation
 from dataset.wave_segments import (
     SegmentOptions,
     check_channels,
@@ -75,6 +76,25 @@ def wav_copy(options: Any, source: str, target: str) -> int:
         )
     log(f"Copied {num_done} sound files; {num_failed} failed")
     return 0 if num_done else 1
+
+
+@command(
+    "sph2pipe",
+    """
+Writes a NIST SPHERE file, also a Shorten-compressed one, as 16-bit wav: what LDC's
+program of this name does with these options. Without outfile, to the standard output.
+
+Usage: sph2pipe -f wav -p [-c 1|2] [-t begin:end] <infile> [<outfile>]
+e.g.: sph2pipe -f wav -p -c 1 call.sph | wav-copy - call_a.wav
+""",
+    num_args=(1, None),
+)
+def sph2pipe(options: Any, *arguments: str) -> int:
+    """The command sph2pipe."""
+    wanted = parse_sph2pipe(arguments)
+    wave = read_part(wanted)
+    write_wave(wanted.target, wave.samples, wave.rate)
+    return 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,7 +43,8 @@ and `.py`).
 | dither | anew for each frame, another in each run | once for the waveform, from `--seed` and the key: the same in each run |
 | `copy-feats` | `--sphinx-in` | not there |
 | a command in a pipe fails | a warning | the reading ends with an error: a cut-off stream is not a short one |
-| `wav.scp` entry | what `sox` or `sph2pipe` make of it | `flac`, `ffmpeg` (by PyAV), `sox`, `cat`, `wav-*` pipelines run inside the process; other pipelines go to the shell; a bare file may be FLAC, Ogg and other formats |
+| `sph2pipe` (LDC's, not Kaldi's) | `-f` of other formats, `-s`, `-h`, `-u`, `-a` | not there. A `sph2pipe` of the user's on the PATH is preferred |
+| `wav.scp` entry | what `sox` or `sph2pipe` make of it | `flac`, `ffmpeg` (by PyAV), `sox`, `cat`, `sph2pipe`, `wav-*` pipelines run inside the process; other pipelines go to the shell; a bare file may be FLAC, Ogg and other formats |
 | `wav-reverberate` with an impulse response of another sampling rate, a silent signal to add, or one that starts before 0 s | goes on, to wrong samples | an error |
 | `wav-to-duration` without `--read-entire-file` | believes the header | the file is always read to its end |
 | NaN or infinite features in `compute-vad`, `apply-cmvn-sliding`, `select-voiced-frames` | spread into the output | that utterance is left out, counted and warned of |

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_sphere import write_sphere
 
-from dataset import wav_pipe, wave_cache
+from dataset import reverberation, wav_pipe, wave_cache
 from dataset.errors import InputError
 from dataset.options import parse_options
+from dataset.reverberation import ReverberateOptions, apply_reverberation
 from dataset.wav import Noise, read_wave, reverberate, to_int16, write_wave
 from dataset.wav_pipe import (
-    ReverberateOptions,
-    apply_reverberation,
     plain_file,
     run_pipe,
 )
@@ -26,7 +26,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{BIN}:/usr/bin:/bin")
     wav_pipe._is_ours.cache_clear()
-    wav_pipe._cache = WaveCache(1 << 20)
+    reverberation._cache = WaveCache(1 << 20)
     rng = np.random.default_rng(0)
     response = rng.normal(0, 100, (2, 300)) * np.exp(-np.arange(300) / 50)
     response[0, 40], response[1, 60] = 30000, 25000
@@ -35,7 +35,9 @@ def folder(tmp_path, monkeypatch):
     write_wave("stereo.wav", rng.normal(0, 3000, (2, 8000)), 16000)
     for name in ("s1", "s2"):
         (tmp_path / f"{name}.flac").symlink_to(FRONTEND / f"{name}.flac")
-    write_wave("s1.wav", read_wave("s1.flac").samples, 16000)
+    samples = read_wave("s1.flac").samples
+    write_wave("s1.wav", samples, 16000)
+    write_sphere(tmp_path / "s1.sph", samples.astype(np.int16), 16000, "pcm")
     yield tmp_path
     wav_pipe._is_ours.cache_clear()
 
@@ -68,6 +70,7 @@ def no_programs(monkeypatch):
         "sox -V1 -q s1.flac -r 16k -t wav - |",
         "sox s1.wav -t wav -r 16000 - |",
         "wav-copy s1.wav - |",
+        "sph2pipe -f wav -p -c 1 s1.sph |",
         "cat s1.wav | wav-copy - - |",
     ],
 )

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from dataset.errors import InputError
 from dataset.options import parse_options
+from dataset.reverberation import ReverberateOptions
 from dataset.wav import read_wave, write_wave
-from dataset.wav_pipe import ReverberateOptions
 from misc.kaldi.augment import (
     NoisePlan,
     RoomPlan,

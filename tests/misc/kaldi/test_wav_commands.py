@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_sphere import write_sphere
 
 from dataset.kaldi_table import SequentialReader
 from dataset.wav import read_wave, write_wave
@@ -46,6 +47,32 @@ def test_reverberate_says_what_is_wrong(run, tmp_path, recordings):
     done = run("wav-reverberate none.wav out.wav", status=255)
     assert "ERROR (wav-reverberate) cannot open none.wav" in done.stderr
     assert not (tmp_path / "out.wav").exists()
+
+
+def test_sph2pipe(run, tmp_path):
+    samples = np.arange(-4000, 4000, dtype=np.int16).reshape(2, -1) * 8
+    write_sphere(tmp_path / "a.sph", samples, coding="pcm", shorten=True)
+    run("sph2pipe -f wav -p -c 2 -t 0.1: a.sph b.wav; sph2pipe -pf rif a.sph > all.wav")
+    part, whole = (read_wave(tmp_path / f"{name}.wav") for name in ("b", "all"))
+    assert part.rate == whole.rate == 8000
+    np.testing.assert_array_equal(part.samples, samples[1:, 800:])
+    np.testing.assert_array_equal(whole.samples, samples)
+    write_sphere(tmp_path / "mono.sph", samples[:1], coding="pcm")
+    run("sph2pipe -f wav -p -c 2 mono.sph b.wav")  # there is no choice: as in LDC's
+    np.testing.assert_array_equal(read_wave(tmp_path / "b.wav").samples, samples[:1])
+
+
+def test_sph2pipe_says_what_is_wrong(run, tmp_path):
+    write_sphere(tmp_path / "mono.sph", np.ones((1, 800), np.int16))
+    for arguments, message in {
+        "-f wav -p -c 3 mono.sph out.wav": "-c: expected 1 or 2, got '3'",
+        "-f wav -p -t 1:2 mono.sph out.wav": "no time from 1 s to 2 s in 0.1 s",
+        "-f wav -c 1 mono.sph out.wav": "expected -f wav and -p",
+        "-f wav -p -s 1:2 mono.sph out.wav": "option -s not recognized",
+        "-f wav -p": "expected one or two files, got 0",
+    }.items():
+        done = run(f"sph2pipe {arguments}", status=255)
+        assert message in done.stderr and not (tmp_path / "out.wav").exists()
 
 
 def test_wav_copy(run, tmp_path, recordings):
@@ -133,7 +160,14 @@ def test_ends_of_segments_are_rounded(run, tmp_path, recordings):
 
 
 @pytest.mark.parametrize(
-    "name", ["wav-reverberate", "wav-copy", "wav-to-duration", "extract-segments"]
+    "name",
+    [
+        "wav-reverberate",
+        "wav-copy",
+        "wav-to-duration",
+        "extract-segments",
+        "sph2pipe",
+    ],
 )
 def test_usage(run, name):
     done = run(name, status=1)

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The tables of the tests, and of parts of their trials, one after another in one file.
+set -euo pipefail
+
+if [ $# -lt 2 ]; then
+  echo "Usage: $0 <nnetdir> <test> ...
+e.g.: $0 exp/xvector sre10_coreext_c5 sre16
+Writes <nnetdir>/results.txt" >&2
+  exit 1
+fi
+dir=$1
+for name in "${@:2}"; do
+  for table in "$dir/$name/results.txt" "$dir/$name/equalized.txt" \
+    "$dir/${name}"_???/results.txt; do
+    [ ! -f "$table" ] || { basename "$(dirname "$table")"; cat "$table"; echo; }
+  done
+done >"$dir/results.txt.tmp"
+mv "$dir/results.txt.tmp" "$dir/results.txt"
