@@ -34,12 +34,16 @@ utils/filter_scp.pl "$data/utt2spk" "$recordings/utt2spk" |
 "$TF_KALDI_ROOT/misc/tools/sample_validset_spk2utt.py" --seed "$seed" \
   "$num_speakers" "$num_utts" "$valid/candidates" >"$valid/recordings"
 awk -v train="$train/utts" -v valid="$valid/utts" '
-  NR == FNR { for (i = 2; i <= NF; i++) held[$i]; next }
+  FNR == 1 { file++ }
+  file == 1 { recordings[$1]; next }
+  file == 2 { for (i = 2; i <= NF; i++) held[$i]; next }
   { recording = $1
-    sub(/^sp[0-9.]+-/, "", recording)
-    sub(/-(reverb|noise|music|babble)$/, "", recording)
+    if (!(recording in recordings)) { # which may have a name like that of a copy
+      sub(/^sp[0-9.]+-/, "", recording)
+      sub(/-(reverb|noise|music|babble)$/, "", recording)
+    }
     print $1 > ((recording in held) ? valid : train) }
-  ' "$valid/recordings" "$data/utt2spk"
+  ' "$recordings/utt2spk" "$valid/recordings" "$data/utt2spk"
 utils/subset_data_dir.sh --utt-list "$train/utts" "$data" "$train"
 utils/subset_data_dir.sh --utt-list "$valid/utts" "$data" "$valid"
 awk '{print $1, NR - 1}' "$train/spk2utt" >"$train/spklist"

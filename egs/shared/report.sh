@@ -44,6 +44,8 @@ lda_cosine LDA+cosine
 plda PLDA
 plda_adapted PLDA, adapted
 plda_llr PLDA, calibrated on these
+cosine_calibrated_llr cosine, calibrated
+plda_calibrated_llr PLDA, calibrated
 END
 [ ${#systems[@]} -gt 0 ] || { echo "$0: no scores in $scores" >&2; exit 1; }
 nnet/eval.py "${options[@]}" "$trials" "${systems[@]}" >"$dir/results.txt.tmp"

@@ -16,10 +16,12 @@ SNR = (10.0, 30.0)  # dB
 ORDERS = 6  # cosines of a response
 
 
-def resample(samples: np.ndarray, rate: int) -> np.ndarray:
-    """From `rate` down to RATE, by cutting the spectrum."""
-    step = math.gcd(rate, RATE)
-    up, down = RATE // step, rate // step
+def resample(samples: np.ndarray, rate: int, target: int = RATE) -> np.ndarray:
+    """From `rate` down to `target`, by cutting the spectrum."""
+    if rate == target:
+        return samples
+    step = math.gcd(rate, target)
+    up, down = target // step, rate // step
     blocks = scipy.fft.next_fast_len(-(-len(samples) // down) + 1, real=True)
     spectrum = scipy.fft.rfft(samples, blocks * down)
     resampled = scipy.fft.irfft(spectrum[: blocks * up // 2 + 1], blocks * up)

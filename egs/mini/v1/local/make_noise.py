@@ -6,7 +6,7 @@ read:
 
     <dir>/noise/{wav.scp,utt2spk,spk2utt,reco2dur}   18 noises of 10 seconds
     <dir>/rir_list                                   24 responses of 24 rooms
-    <dir>/audio/*.wav                                16 kHz, 16 bit, mono
+    <dir>/audio/*.wav                                16 bit, mono
 
 e.g.: local/make_noise.py data/noise
 """
@@ -78,17 +78,18 @@ def room_response(rng: np.random.Generator) -> np.ndarray:
     return response
 
 
-def write_wave(path: Path, samples: np.ndarray) -> None:
+def write_wave(path: Path, samples: np.ndarray, rate: int) -> None:
     """16 bits, the loudest sample at half of full scale."""
+    samples = channel.resample(samples, channel.RATE, rate)
     scaled = samples * (0.5 * 32767 / np.abs(samples).max())
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
-        out.setframerate(channel.RATE)
+        out.setframerate(rate)
         out.writeframes(np.round(scaled).astype("<i2").tobytes())
 
 
-def make_noise(folder: Path, seed: int) -> None:
+def make_noise(folder: Path, seed: int, rate: int) -> None:
     """Makes everything in a folder beside, and renames that when it is done."""
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -100,7 +101,7 @@ def make_noise(folder: Path, seed: int) -> None:
         for index in range(1, NUM_NOISES + 1):
             name = f"{kind.__name__}{index:02d}"
             rng = np.random.default_rng([seed, *name.encode()])
-            write_wave(unfinished / "audio" / f"{name}.wav", kind(rng))
+            write_wave(unfinished / "audio" / f"{name}.wav", kind(rng), rate)
             names.append(name)
     names.sort()
     for table, row in {
@@ -115,7 +116,7 @@ def make_noise(folder: Path, seed: int) -> None:
     for index in range(1, NUM_ROOMS + 1):
         name = f"room{index:02d}"
         rng = np.random.default_rng([seed, *name.encode()])
-        write_wave(unfinished / "audio" / f"{name}.wav", room_response(rng))
+        write_wave(unfinished / "audio" / f"{name}.wav", room_response(rng), rate)
         lines.append(f"--rir-id {name} --room-id {name} {final}/{name}.wav\n")
     (unfinished / "rir_list").write_text("".join(lines))
     shutil.rmtree(folder, ignore_errors=True)
@@ -126,10 +127,13 @@ def main() -> int:
     """Makes the noises; 1 and one line on stderr if that cannot be."""
     parser = argparse.ArgumentParser(description="Makes noises and room responses.")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--rate", type=int, default=channel.RATE, help="Hz, at most that"
+    )
     parser.add_argument("dir", type=Path)
     settings = parser.parse_args()
     try:
-        make_noise(settings.dir, settings.seed)
+        make_noise(settings.dir, settings.seed, settings.rate)
     except OSError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,1 @@
+../../../mini/v1/local/make_noise.py
