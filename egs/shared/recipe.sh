@@ -139,6 +139,11 @@ resumable() { # resumable <file>
   $_resumed && [ "$1" -nt "$_mark.begun" ]
 }
 
+# Prints whether the stage goes on with the training in <nnetdir>, for --continue-training.
+goes_on() { # goes_on <nnetdir>
+  if resumable "$1/nnet/config.json"; then echo true; else echo false; fi
+}
+
 # Ends the stage that runs: says how long it took, and leaves its mark.
 finish() {
   [ -n "$_running" ] || return 0

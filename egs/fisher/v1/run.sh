@@ -218,8 +218,7 @@ settings nnet_config fit_training speeds pretrained
 if begin 5 "training; log: $nnetdir/log/"; then
   more=$(fitted "$nnet_config")
   [ -z "$more" ] || echo "         $more"
-  options=(--cmd "$cuda_cmd" --continue-training false)
-  ! resumable "$nnetdir/nnet/config.json" || options[3]=true
+  options=(--cmd "$cuda_cmd" --continue-training "$(goes_on "$nnetdir")")
   if [ -z "$pretrained" ]; then
     nnet/run_train_nnet.sh "${options[@]}" --overrides "$overrides $more" "$nnet_config" \
       "${lists[@]}" "$nnetdir"
@@ -238,9 +237,8 @@ if [ "$large_margin_config" != none ]; then
   if begin 6 "large-margin fine-tuning; log: $model/log/"; then
     more=$(fitted "$large_margin_config")
     [ -z "$more" ] || echo "         $more"
-    options=(--cmd "$cuda_cmd" --checkpoint last --continue-training false)
-    ! resumable "$model/nnet/config.json" || options[5]=true
-    nnet/run_finetune_nnet.sh "${options[@]}" --overrides "$overrides $more" \
+    nnet/run_finetune_nnet.sh --cmd "$cuda_cmd" --checkpoint last \
+      --continue-training "$(goes_on "$model")" --overrides "$overrides $more" \
       "$large_margin_config" "${lists[@]}" "$nnetdir" "$model"
     validated "$model"
   fi

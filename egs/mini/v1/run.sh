@@ -111,9 +111,7 @@ fi
 marks_in "$nnetdir"
 settings nnet_config
 if begin 6 "training; log: $nnetdir/log/train_nnet.log"; then
-  go_on=false
-  ! resumable "$nnetdir/nnet/config.json" || go_on=true
-  nnet/run_train_nnet.sh --cmd "$cuda_cmd" --continue-training $go_on \
+  nnet/run_train_nnet.sh --cmd "$cuda_cmd" --continue-training "$(goes_on "$nnetdir")" \
     --overrides "$overrides" "$nnet_config" \
     "$data/softmax_train" "$data/softmax_train/spklist" \
     "$data/valid" "$data/softmax_train/spklist" "$nnetdir"

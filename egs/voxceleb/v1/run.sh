@@ -101,11 +101,9 @@ fi
 marks_in "$nnetdir"
 settings nnet_config pretrained
 if begin 7 "training; log: $nnetdir/log"; then
-  go_on=false
-  ! resumable "$nnetdir/nnet/config.json" || go_on=true
   sets=("$data/softmax_train" "$data/softmax_train/spklist" "$data/valid"
     "$data/softmax_train/spklist")
-  common=(--cmd "$cuda_cmd" --continue-training "$go_on" --num-gpus "$num_gpus"
+  common=(--cmd "$cuda_cmd" --continue-training "$(goes_on "$nnetdir")" --num-gpus "$num_gpus"
     --overrides "seed=$seed")
   if [ -n "$pretrained" ]; then
     nnet/run_finetune_nnet.sh "${common[@]}" --checkpoint last "$nnet_config" \

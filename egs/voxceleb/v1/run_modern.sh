@@ -90,18 +90,14 @@ sets=("$data/softmax_train" "$data/softmax_train/spklist" "$data/valid"
 marks_in "$nnetdir"
 settings nnet_config
 if begin 4 "training; log: $nnetdir/log/train_nnet.log"; then
-  go_on=false
-  ! resumable "$nnetdir/nnet/config.json" || go_on=true
-  nnet/run_train_nnet.sh --cmd "$cuda_cmd" --continue-training "$go_on" \
+  nnet/run_train_nnet.sh --cmd "$cuda_cmd" --continue-training "$(goes_on "$nnetdir")" \
     --num-gpus "$num_gpus" --overrides "$overrides" "$nnet_config" "${sets[@]}" "$nnetdir"
 fi
 
 marks_in "$tuned"
 settings tuning_config
 if begin 5 "large-margin fine-tuning; log: $tuned/log/finetune_nnet.log"; then
-  go_on=false
-  ! resumable "$tuned/nnet/config.json" || go_on=true
-  nnet/run_finetune_nnet.sh --cmd "$cuda_cmd" --continue-training "$go_on" \
+  nnet/run_finetune_nnet.sh --cmd "$cuda_cmd" --continue-training "$(goes_on "$tuned")" \
     --num-gpus "$num_gpus" --overrides "$overrides" --checkpoint last "$tuning_config" \
     "${sets[@]}" "$nnetdir" "$tuned"
 fi
