@@ -11,6 +11,16 @@ if [ -n "$env" ]; then
   echo "$0: --env has no effect: the python3 on the PATH is used (path.sh)" >&2
 fi
 
+# Shows how fast it trains, and how long that will take, as soon as the log says it. Gives
+# up at the end of its input, which is the end of the job.
+first_row() { # first_row <log>
+  local row
+  until row=$(grep -o -m 1 'step [0-9]* of .* left$' "$1" 2>/dev/null); do
+    read -r -t 1 || [ $? -gt 128 ] || return 0
+  done
+  echo "         $row"
+}
+
 training_job() { # training_job <program> <log> <option>...: runs nnet/<program> with $cmd
   local program=$1 log=$2 override
   shift 2
@@ -22,6 +32,8 @@ training_job() { # training_job <program> <log> <option>...: runs nnet/<program>
     mkdir -p "$nnetdir/.backup/log"
     mv "$log" "$nnetdir/.backup/log/"
   fi
+  # shellcheck disable=SC2034  # it is held open by the job
+  exec {watched}> >(first_row "$log")
   $cmd "$log" python3 "nnet/$program" --config "$config" "$@" "$train" "$train_spklist" \
     "$valid" "$valid_spklist" ${pretrain:+"$pretrain"} "$nnetdir"
 }

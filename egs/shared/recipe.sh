@@ -46,6 +46,7 @@ _stages=          # the folder of marks
 _before=          # the mark of the stage before, as a word
 _running=         # the stage that runs, and its mark to be
 _mark=
+_lock=            # the file descriptor that keeps other runs out meanwhile
 _any=false        # whether a stage was run
 _resumed=false    # whether the stage that runs broke before, with the same settings
 trap '[ $? -eq 0 ] || [ -z "$_running" ] || echo "$0: stage $_running failed" >&2' EXIT
@@ -89,6 +90,17 @@ _same_settings() { # _same_settings <mark>: whether they are; else _other tells 
   done
 }
 
+_holders() { # _holders <file>: the processes that have it open, but for this one
+  local fd pid pids=
+  for fd in /proc/[0-9]*/fd/*; do
+    pid=${fd#/proc/} pid=${pid%%/*}
+    if [ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ] && [ "$fd" -ef "$1" ]; then
+      pids="$pids $pid"
+    fi
+  done
+  echo "${pids# }"
+}
+
 # Whether a stage is to be run.
 begin() { # begin <stage> <what it does>
   finish
@@ -109,6 +121,11 @@ begin() { # begin <stage> <what it does>
     echo "         stage $1: done before ($2)"
     return 1
   fi
+  # Held by the jobs, too, which may outlive a run that was killed.
+  exec {_lock}>>"$_stages/lock"
+  flock -w 10 "$_lock" || die "stage $1: another run, or what a killed one has left, is at" \
+    "work on ${_stages%/*} (processes $(_holders "$_stages/lock")): wait for it or end it;" \
+    "other --data and --exp folders are free"
   for name in "$_stages"/[0-9]*; do
     case ${name##*/} in
       *.begun | '[0-9]*') ;;
@@ -151,6 +168,7 @@ finish() {
   echo "         stage $_running took $took s"
   echo "took=$took" >>"$_mark.begun"
   mv "$_mark.begun" "$_mark" || die "cannot write $_mark"
+  exec {_lock}>&-
   _before=$(_noted id "$_mark")
   _running=
 }
@@ -188,6 +206,32 @@ estimate() { # estimate <hours> <megabytes per hour> <times real time, a job> <f
   [ "$needed" -le "$free" ] ||
     die "about $needed MB are needed in $4, where $free MB are free: free some, or move" \
       "$4 to a larger disk and put a link to it in its place"
+}
+
+# Prints overrides: the lists of sounds that a training on waveforms augments with, where
+# shared/prepare_noise.sh put them. The backslashes are for the shell that run.pl starts.
+sound_lists() { # sound_lists <data>
+  local kind room responses=()
+  for kind in noise music babble; do
+    echo "augment_${kind}_lists=$(listed "$1/musan_${kind/babble/speech}")"
+  done
+  for room in smallroom mediumroom; do
+    # What shared/store_recordings.sh has brought to another rate is a wav.scp.
+    if [ -f "$1/rirs/$room/wav.scp" ]; then
+      responses+=("$1/rirs/$room/wav.scp")
+    else
+      responses+=("$1/rirs/$room/rir_list")
+    fi
+  done
+  echo "augment_reverb_lists=$(listed "${responses[@]}")"
+}
+
+listed() { # listed <name> ...: a list of JSON, as an override
+  local name text=
+  for name in "$@"; do
+    text="$text${text:+,}\\\"$name\\\""
+  done
+  echo "[$text]"
 }
 
 # MFCC or filterbanks with their energy VAD.

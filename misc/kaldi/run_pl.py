@@ -192,6 +192,7 @@ class Jobs:
                 stdout=log,  # type: ignore[call-overload]
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                close_fds=False,  # a recipe's lock is the job's, too
             )
             self._running.add(process)
             return process

@@ -172,3 +172,24 @@ def test_what_does_not_fit_on_the_disk_is_refused(recipe):
 def test_wrong_options_are_refused(recipe, options, said):
     stages, output, status = run(recipe, *options)
     assert stages == [] and status == 1 and said in output
+
+
+def test_two_runs_are_not_at_one_stage(recipe):
+    (recipe / "data/.stages").mkdir(parents=True)
+    script = "exec 9>data/.stages/lock; flock 9; echo held; read"
+    held = subprocess.Popen(
+        ["bash", "-c", script],
+        cwd=recipe,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert held.stdout.readline() == "held\n"
+        stages, output, status = run(recipe)
+    finally:
+        held.kill()
+        held.communicate()
+    assert (stages, status) == ([], 1)
+    assert "stage 0: another run, or what a killed one has left, is at" in output
+    assert f"work on data (processes {held.pid}): wait for it or end it" in output
