@@ -137,7 +137,12 @@ fi
 settings augmentation noise music babble rir_lists
 if begin 1 "noises and rooms; recordings behind pipes stored, for training on the fly"; then
   if [ "$augmentation" = online ]; then
-    local/store_recordings.py --nj "$nj" "$data/train_all" "$data/recordings"
+    pipes=$(grep -c '|$' "$data/train_all/wav.scp") || :
+    [ "$pipes" = 0 ] ||
+      estimate "$(awk -v n="$pipes" 'BEGIN {print n * 8 / 3600}')" 60 200 "$data"
+    shared/store_recordings.sh --nj "$nj" --cmd "$train_cmd" \
+      --leave-out-bad "$leave_out_bad" "$data/train_all" "$data/recordings"
+    utils/fix_data_dir.sh "$data/train_all"
     if [ -z "$noise$music$rir_lists" ]; then
       local/make_noise.py --seed "$seed" --rate "$rate" "$data/noise"
     fi
@@ -175,13 +180,6 @@ fi
 
 # The training's overrides: features as the track's, and what is added to them.
 
-listed() { # listed <name> ...: a list of JSON, its quotes for the shell that run.pl starts
-  local name text=
-  for name in "$@"; do
-    text="$text${text:+,}\\\"$name\\\""
-  done
-  echo "[$text]"
-}
 overrides="seed=$seed num_parallel_datasets=$nj"
 if [ "$augmentation" = none ]; then
   overrides="$overrides raw_features=true"

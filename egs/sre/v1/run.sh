@@ -53,14 +53,9 @@ mkdir -p "$data" "$exp"
 marks_in "$data"
 settings ldc speaker_list sre swbd sre10 sre16 sre16_unlabelled musan rirs
 if begin 0 "data: the lists of the corpora"; then
-  [ -n "$sre10$sre16" ] || die "nothing to evaluate: give --sre10, --sre16 or both"
   local/prepare_lists.sh --ldc "$ldc" --speaker-list "$speaker_list" --sre "$sre" \
     --swbd "$swbd" --sre10 "$sre10" --sre16 "$sre16" \
-    --sre16-unlabelled "$sre16_unlabelled" "$data"
-  shared/prepare_noise.sh --rate 8000 "$musan" "$rirs" "$data"
-  for name in "${sets[@]}"; do
-    utils/fix_data_dir.sh "$data/$name"
-  done
+    --sre16-unlabelled "$sre16_unlabelled" --musan "$musan" --rirs "$rirs" "$data"
 fi
 
 settings conf/mfcc.conf conf/vad.conf

@@ -55,32 +55,20 @@ mkdir -p "$data" "$exp"
 marks_in "$data"
 settings ldc speaker_list sre swbd sre10 sre16 sre16_unlabelled musan rirs
 if begin 0 "data: the lists of the corpora"; then
-  [ -n "$sre10$sre16" ] || die "nothing to evaluate: give --sre10, --sre16 or both"
   local/prepare_lists.sh --ldc "$ldc" --speaker-list "$speaker_list" --sre "$sre" \
     --swbd "$swbd" --sre10 "$sre10" --sre16 "$sre16" \
-    --sre16-unlabelled "$sre16_unlabelled" "$data"
-  shared/prepare_noise.sh --rate 8000 "$musan" "$rirs" "$data"
-  for name in "${sets[@]}"; do
-    utils/fix_data_dir.sh "$data/$name"
-  done
+    --sre16-unlabelled "$sre16_unlabelled" --musan "$musan" --rirs "$rirs" "$data"
 fi
 
 if begin 1 "sound files of the training, noises and rooms: 8 kHz, FLAC"; then
   estimate "$(hours "$data/swbd_sre")" 40 200 "$data"
-  cp "$data/swbd_sre/wav.scp" "$data/swbd_sre/wav_pipes.scp"
-  for kind in noise music speech; do
-    local/write_sounds.sh --cmd "$train_cmd" --nj "$nj" "$data/musan_$kind/wav.scp" \
-      "$data/sounds/$kind" "$data/sounds/$kind.scp"
-  done
   for room in smallroom mediumroom; do
     awk '{print $2, "sox " $NF " -r 8k -t wav - |"}' "$data/rirs/$room/rir_list" \
       >"$data/rirs/$room/wav.scp"
-    local/write_sounds.sh --cmd "$train_cmd" --nj "$nj" "$data/rirs/$room/wav.scp" \
-      "$data/sounds/$room" "$data/sounds/$room.scp"
   done
-  local/write_sounds.sh --cmd "$train_cmd" --nj "$nj" "$data/swbd_sre/wav_pipes.scp" \
-    "$data/sounds/training" "$data/sounds/training.scp"
-  cp "$data/sounds/training.scp" "$data/swbd_sre/wav.scp"
+  for set in musan_noise musan_music musan_speech rirs/smallroom rirs/mediumroom swbd_sre; do
+    shared/store_recordings.sh --cmd "$train_cmd" --nj "$nj" "$data/$set" "$data/recordings"
+  done
   utils/fix_data_dir.sh "$data/swbd_sre"
 fi
 
@@ -102,7 +90,7 @@ fi
 
 settings conf/fbank.conf
 if begin 4 "filterbanks of SRE 2004-2008 and of the evaluations"; then
-  estimate "$(hours "$data/sre")" 15 400 "$data"
+  estimate "$(hours "$data/sre")" 29 400 "$data"
   for name in "${sets[@]}"; do
     features_and_vad mfcc "$data/$name" "$data/vad" conf/energy.conf
     steps/make_fbank.sh --fbank-config conf/fbank.conf --nj "$nj" --cmd "$train_cmd" \
@@ -111,13 +99,7 @@ if begin 4 "filterbanks of SRE 2004-2008 and of the evaluations"; then
   done
 fi
 
-# What the configurations say of sounds, in this data folder. The backslashes are for the
-# shell that run.pl starts.
-overrides="seed=$seed"
-for kind in noise music babble; do
-  overrides="$overrides augment_${kind}_lists=[\\\"$data/sounds/${kind/babble/speech}.scp\\\"]"
-done
-overrides="$overrides augment_reverb_lists=[\\\"$data/sounds/smallroom.scp\\\",\\\"$data/sounds/mediumroom.scp\\\"]"
+overrides="seed=$seed $(sound_lists "$data")"
 training=("$data/softmax_train" "$data/softmax_train/spklist" "$data/valid"
   "$data/softmax_train/spklist")
 

@@ -77,13 +77,7 @@ if begin 3 "filterbanks of what is scored"; then
   done
 fi
 
-# What the configuration says of sounds, in this data folder. The backslashes are for the
-# shell that run.pl starts.
-overrides="seed=$seed"
-for kind in noise music babble; do
-  overrides="$overrides augment_${kind}_lists=[\\\"$data/musan_${kind/babble/speech}\\\"]"
-done
-overrides="$overrides augment_reverb_lists=[\\\"$data/rirs/smallroom/rir_list\\\",\\\"$data/rirs/mediumroom/rir_list\\\"]"
+overrides="seed=$seed $(sound_lists "$data")"
 sets=("$data/softmax_train" "$data/softmax_train/spklist" "$data/valid"
   "$data/softmax_train/spklist")
 

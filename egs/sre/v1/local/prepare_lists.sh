@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The lists of all corpora as data directories: swbd_sre of the training, and its part sre;
-# of the evaluations <test>_enrol and <test>_test, with trials; sre16_major, _minor.
+# of the evaluations <test>_enrol and <test>_test, with trials; sre16_major, _minor;
+# MUSAN and rooms.
 set -euo pipefail
 
 ldc=
@@ -10,6 +11,8 @@ swbd=
 sre10=
 sre16=
 sre16_unlabelled=
+musan=
+rirs=
 
 help_message="Usage: $0 [options] <data-dir>
 e.g.: $0 --ldc /corpora/LDC --speaker-list /corpora/speaker_list --sre 'sre04 sre08' \\
@@ -21,7 +24,9 @@ Options:
   --swbd 'corpus ...'       # what the network is trained on besides
   --sre10 <dir>             # data, train, trials, keys; default: none
   --sre16 <dir>             # data, docs, metadata; default: none
-  --sre16-unlabelled <dir>  # data/unlabeled"
+  --sre16-unlabelled <dir>  # data/unlabeled
+  --musan <dir>             # https://www.openslr.org/17
+  --rirs <dir>              # https://www.openslr.org/28"
 
 [ -f ./path.sh ] && . ./path.sh
 . utils/parse_options.sh
@@ -31,7 +36,9 @@ if [ $# -ne 1 ]; then
   exit 1
 fi
 data=$1
-needed=(ldc)
+[ -n "$sre10$sre16" ] ||
+  { echo "$0: nothing to evaluate: give --sre10, --sre16 or both" >&2; exit 1; }
+needed=(ldc musan rirs)
 [[ $sre != *sre0[456]* ]] || needed+=(speaker_list)
 [ -z "$sre10" ] || needed+=(sre10)
 [ -z "$sre16" ] || needed+=(sre16 sre16_unlabelled)
@@ -69,3 +76,7 @@ if [ -n "$sre16" ]; then
   local/prepare_sre16.py eval "$sre16" "$data"
   local/prepare_sre16.py unlabelled "$sre16_unlabelled" "$data"
 fi
+shared/prepare_noise.sh --rate 8000 "$musan" "$rirs" "$data"
+for folder in "$data"/*_{enrol,test} "$data/sre" "$data/sre16_major"; do
+  [ ! -d "$folder" ] || utils/fix_data_dir.sh "$folder"
+done
