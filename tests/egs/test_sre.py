@@ -8,41 +8,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import make_miniature
 import pytest
 import soundfile
-import sre_corpora
-import toy
 
 RECIPE = Path(__file__).parents[2] / "egs/sre/v1"
 BIN = RECIPE.parents[2] / "misc/kaldi/bin"
-SIZES = (
-    "--min-len 100 --min-num-utts 3 --valid-speakers 4 --valid-utts 2 --lda-dim 6 "
-    "--nj 2"
-).split()
-COPIES = ("--num-augmented", 200)
-TINY = {
-    "num_nodes_frame_layers": 48,
-    "num_nodes_pooling_layer": 64,
-    "num_speakers_per_batch": 8,
-    "min_segment_len": 80,
-    "max_segment_len": 100,
-    "learning_rate": 0.003,
-    "embedding_node": "output",  # of 16 values: LDA needs more utterances than values
-}
-
 SRE16_SYSTEMS = ["cosine", "cosine_as_norm", "lda_cosine", "plda", "plda_adapted"]
 
 
-def run(folder, *options, program="run.sh"):
+def run(conf, *options, program="run.sh"):
     environment = {k: v for k, v in os.environ.items() if k != "KALDI_ROOT"}
-    command = [f"./{program}", *SIZES]
-    for name in ("data", "exp", "ldc", "sre10", "sre16", "musan"):
-        command += [f"--{name}", folder / name]
-    command += ["--rirs", folder / "RIRS_NOISES"]
-    command += ["--sre16-unlabelled", folder / "unlabelled"]
-    command += ["--speaker-list", folder / "ldc/speaker_list", *options]
     return subprocess.run(
-        [str(x) for x in command],
+        [f"./{program}", "--config", str(conf), *map(str, options)],
         cwd=RECIPE,
         capture_output=True,
         text=True,
@@ -53,23 +31,15 @@ def run(folder, *options, program="run.sh"):
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sre")
-    sre_corpora.make_ldc(folder / "ldc")
-    sre_corpora.make_sre10(folder / "sre10")
-    sre_corpora.make_sre16(folder / "sre16")
-    sre_corpora.make_unlabelled(folder / "unlabelled")
-    sre_corpora.make_musan(folder / "musan")
-    sre_corpora.make_rirs(folder / "RIRS_NOISES")
+    make_miniature.sre(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def done(corpora):
-    config = toy.write_config(
-        corpora / "tiny.json", num_epochs=4, num_steps_per_epoch=40, **TINY
-    )
-    result = run(corpora, *COPIES, "--nnet-config", config)
+    result = run(corpora / "classic.conf")
     assert result.returncode == 0, result.stdout + result.stderr
-    return corpora, result
+    return corpora / "classic", result
 
 
 def lines(path):
@@ -92,7 +62,7 @@ def test_lists_of_the_training_corpora(done):
     entries = dict(
         line.split(None, 1) for line in lines(folder / "data/swbd_sre/wav.scp")
     )
-    ldc = folder / "ldc"
+    ldc = folder.parent / "ldc"
     for key, channel, path in [
         ("1002-sre04-t001-b", 2, "LDC2006S44/r93_5_1/train/data/t001.sph"),
         ("1008_SRE08_f2107_B", 2, "LDC2011S08/data/f2107.sph"),
@@ -133,7 +103,7 @@ def test_lists_of_the_evaluations(done):
 
 def test_stages_leave_what_they_say(done):
     folder, _ = done
-    data, model = folder / "data", folder / "exp/tiny"
+    data, model = folder / "data", folder / "exp/classic"
     frames = dict(table(data / "swbd_sre/utt2num_frames"))
     assert len(frames) == 104
     for utterance, count in frames.items():  # two corpora are Shorten-compressed
@@ -153,14 +123,14 @@ def test_stages_leave_what_they_say(done):
     }
     assert len(originals) == 4 * 2
     assert len(lines(data / "softmax_train/spklist")) == 16
-    assert len(lines(model / "nnet/valid_loss")) == 4
+    assert len(lines(model / "nnet/valid_loss")) == 2
     assert dict(table(model / "sre16_enrol/num_utts.ark"))["1001_sre16"] == "3"
     assert (model / "sre_combined/transform.mat").is_file()
 
 
 def test_scores_and_tables(done):
     folder, result = done
-    data, model = folder / "data", folder / "exp/tiny"
+    data, model = folder / "data", folder / "exp/classic"
     for test, systems in {
         "sre10_coreext_c5": ["cosine", "lda_cosine", "plda"],
         "sre10_10s": ["cosine", "lda_cosine", "plda"],
@@ -194,69 +164,51 @@ def test_scores_and_tables(done):
 
 def test_a_second_run_redoes_nothing(done):
     folder, _ = done
-    before = (folder / "exp/tiny/results.txt").stat().st_mtime_ns
-    result = run(folder, *COPIES, "--nnet-config", folder / "tiny.json")
+    before = (folder / "exp/classic/results.txt").stat().st_mtime_ns
+    result = run(folder.parent / "classic.conf")
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count(": done before (") == 12
-    assert (folder / "exp/tiny/results.txt").stat().st_mtime_ns == before
+    assert (folder / "exp/classic/results.txt").stat().st_mtime_ns == before
 
 
-def test_the_modern_track(corpora, tmp_path):
-    """Up to the back end; what follows is what the other track does."""
-    kinds = ("reverb", "noise", "music", "babble")
-    keys = {
-        "waveform_features": "fbank",
-        "waveform_config": "conf/fbank.conf",
-        "augment_speeds": [0.9],
-        "num_steps_per_epoch": 10,
-        **{f"augment_{kind}": 1 for kind in kinds},
-        **{f"augment_{kind}_lists": ["set by the recipe"] for kind in kinds},
-    }
-    network = toy.write_config(tmp_path / "first.json", **TINY | keys)
-    tuning = toy.write_config(
-        tmp_path / "tuned.json", **TINY | keys | {"num_epochs": 1}
-    )
-    options = {
-        "--data": tmp_path / "data",
-        "--exp": tmp_path / "exp",
-        "--sre": "sre04 sre05_train sre08",
-        "--swbd": "swbd2_phase1",
-        "--sre10": "",
-        "--nnet-config": network,
-        "--tuning-config": tuning,
-        "--stop-stage": 8,
-    }
-    words = [word for pair in options.items() for word in pair]
-    result = run(corpora, *words, program="run_modern.sh")
+def test_the_modern_track(corpora):
+    result = run(corpora / "modern.conf", program="run_modern.sh")
     assert result.returncode == 0, result.stdout + result.stderr
-    data, tuned = tmp_path / "data", tmp_path / "exp/tuned"
-    sounds = dict(table(data / "swbd_sre/wav.scp"))
+    data, exp = corpora / "modern/data", corpora / "modern/exp"
+    sources = dict(line.split(None, 1) for line in lines(data / "swbd_sre/wav.scp"))
+    sounds = {k: v.removeprefix("flac -dcs ")[:-2] for k, v in sources.items()}
     assert len(sounds) == 40 and len(lines(data / "swbd_sre/vad.scp")) == 40
     for path in sounds.values():
         assert soundfile.info(path).samplerate == 8000
     assert soundfile.info(sounds["sw_4001_sw_10001_1"]).frames == 20000
-    for name in ("noise", "music", "speech", "smallroom", "mediumroom"):
-        assert len(lines(data / f"sounds/{name}.scp")) in (2, 3)
+    for name in ("musan_noise", "musan_speech", "rirs/smallroom"):
+        for line in lines(data / name / "wav.scp"):
+            assert soundfile.info(line.split()[3]).samplerate == 8000
     speakers = len(lines(data / "softmax_train/spklist"))
     assert speakers == 8  # those of Switchboard have one recording each
-    assert len(lines(tmp_path / "exp/first/nnet/valid_loss")) == 2
+    assert len(lines(exp / "modern/nnet/valid_loss")) == 2
+    tuned = exp / "tuned"
     used = json.loads((tuned / "nnet/config.json").read_text())
-    assert used["augment_noise_lists"] == [f"{data}/sounds/noise.scp"]
+    assert used["augment_noise_lists"] == [f"{data}/musan_noise"]
+    assert used["augment_reverb_lists"][1] == f"{data}/rirs/mediumroom/wav.scp"
     dims = subprocess.run(
         [BIN / "feat-to-dim", f"scp:{data}/sre/feats.scp", "-"],
         capture_output=True,
         text=True,
     )
-    assert dims.stdout.strip() == "40"
+    assert dims.stdout.strip() == "80"
     assert len(lines(tuned / "sre/xvector.scp")) == 32
     for file in ("sre/plda", "sre16_major/plda_adapted", "sre16_enrol/spk_xvector.scp"):
         assert (tuned / file).is_file()
+    shown = lines(tuned / "sre16_yue/results.txt")
+    assert len(shown) == 1 + len(SRE16_SYSTEMS)
+    assert "sre10_10s" in (tuned / "results.txt").read_text()
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--musan", "/nowhere"], "/nowhere/speech is missing"),
+        (["--musan", "/nowhere"], "--musan: no such file or folder: '/nowhere'"),
         (["--ldc", ""], "--ldc: no such file or folder: ''"),
         (["--sre16-unlabelled", ""], "--sre16-unlabelled: no such file or folder: ''"),
         (["--sre10", "", "--sre16", ""], "nothing to evaluate"),
@@ -264,7 +216,8 @@ def test_the_modern_track(corpora, tmp_path):
     ],
 )
 def test_what_is_missing_is_told(corpora, tmp_path, options, message):
-    result = run(corpora, "--data", tmp_path, "--stop-stage", 0, *options)
+    options = ["--data", tmp_path, "--stop-stage", 0, *options]
+    result = run(corpora / "classic.conf", *options)
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert message in result.stderr
 

@@ -1,5 +1,6 @@
 """The recipe egs/voxceleb/v1 on miniatures of its corpora: both tracks, to tables."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,40 +9,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import make_miniature
 import pytest
-from voxceleb_corpus import HAS_M4A, make_corpora
+from voxceleb_corpus import HAS_M4A
 
 RECIPE = Path(__file__).parents[2] / "egs/voxceleb/v1"
 CONF = Path(__file__).parents[2] / "nnet_conf/voxceleb"
-AM_SOFTMAX = "tdnn_amsoftmax_m0.20_linear_bn_1e-2"
-ATTENTION = f"{AM_SOFTMAX}_tdnn4_att"
-SIZES = {
-    "num_nodes_frame_layers": 32,
-    "num_nodes_pooling_layer": 48,
-    "num_nodes_last_layer": 16,
-    "embedding_node": "output",  # of 16 values: LDA needs more utterances than values
-    "num_epochs": 1,
-    "num_steps_per_epoch": 8,
-    "num_speakers_per_batch": 8,
-    "min_segment_len": 100,
-    "max_segment_len": 100,
-    "num_parallel_datasets": 1,
-    "show_training_progress": 4,
-}
-
-
-def command(program, corpora, folder, *options):
-    """The command line, for folders `data` and `exp` in `folder`."""
-    words = [f"./{program}", "--data", folder / "data", "--exp", folder / "exp"]
-    for option, name in {
-        "voxceleb1": "VoxCeleb1",
-        "voxceleb2": "VoxCeleb2",
-        "musan": "musan",
-        "rirs": "RIRS_NOISES",
-    }.items():
-        words += [f"--{option}", corpora / name]
-    words += "--nj 2 --min-len 100 --valid-speakers 4 --valid-utts 2".split()
-    return [str(word) for word in (*words, *options)]
 
 
 def start(words, output=subprocess.PIPE):
@@ -73,13 +46,10 @@ def run_and_kill(words, log, reached):
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def write_config(path, name, **changes):
-    """A configuration of the recipe, made small."""
-    values = json.loads((CONF / f"{name}.json").read_text()) | SIZES | changes
-    path.write_text(json.dumps(values))
-    return path
+    for jobs in Path("/proc").glob("[0-9]*/cmdline"):  # which outlive their run.pl
+        with contextlib.suppress(OSError):
+            if str(log.parent).encode() in jobs.read_bytes():
+                os.kill(int(jobs.parent.name), signal.SIGKILL)
 
 
 def lines(path):
@@ -100,24 +70,22 @@ def table(path):
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpora")
-    make_corpora(folder)
+    make_miniature.voxceleb(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def classic(corpora, tmp_path_factory):
+def classic(corpora):
     """run.sh, killed at the features and again at the network; then to its end.
 
     The network has attention.
     """
-    folder = tmp_path_factory.mktemp("classic")
-    config = write_config(folder / "tiny.json", ATTENTION, att_key_num_nodes=[16, 16])
-    options = "--min-num-utts 3 --lda-dim 8 --aug-utts 200 --nnet-config".split()
-    words = command("run.sh", corpora, folder, *options, config)
-    log = folder / "log"
+    folder = corpora / "classic"
+    words = ["./run.sh", "--config", str(corpora / "classic.conf")]
+    log = corpora / "log"
     run_and_kill(words, log, lambda: "stage 3" in log.read_text())
     first = log.read_text()
-    run_and_kill(words, log, (folder / "exp/tiny/nnet/config.json").exists)
+    run_and_kill(words, log, (folder / "exp/classic/nnet/config.json").exists)
     return folder, words, [first, log.read_text(), run(words)]
 
 
@@ -179,7 +147,7 @@ def test_training_and_validation_share_no_recording(classic):
 
 def test_embeddings_scores_and_tables(classic):
     folder, _, (*_, third) = classic
-    model = folder / "exp/tiny"
+    model = folder / "exp/classic"
     assert len(lines(model / "train/xvector.scp")) == 96
     assert len(lines(model / "train/spk_xvector.scp")) == 16
     for trials in ("o", "o_clean"):
@@ -202,44 +170,33 @@ def test_other_corpora_than_the_data_are_of_are_refused(classic):
 
 def test_fine_tuning_with_ring_loss_and_mhe(classic):
     folder, words, _ = classic
-    ring = json.loads((CONF / f"{AM_SOFTMAX}_r0.01.json").read_text())
+    name = "tdnn_amsoftmax_m0.20_linear_bn_1e-2"
+    ring = json.loads((CONF / f"{name}_r0.01.json").read_text())
     added = {key: ring[key] for key in ring if "ring" in key or "load" in key}
-    config = write_config(
+    config = make_miniature.write_json(
         folder / "ring_mhe.json",
-        ATTENTION,
+        f"voxceleb/{name}_tdnn4_att",
         att_key_num_nodes=[16, 16],
         aux_loss_func=["ring_loss", "mhe_loss"],
         mhe_lambda=0.01,
+        num_epochs=1,
+        num_steps_per_epoch=8,
         **added,
     )
-    options = ["--nnet-config", str(config), "--pretrained", str(folder / "exp/tiny")]
+    pretrained = folder / "exp/classic"
+    options = ["--nnet-config", str(config), "--pretrained", str(pretrained)]
     output = run([*words, *options, "--stop-stage", "7"])
     assert stages(output) == [7]
-    tuned = folder / "exp/ring_mhe_from_tiny"
+    tuned = folder / "exp/ring_mhe_from_classic"
     assert len(lines(tuned / "nnet/valid_loss")) == 1
     assert "model-8.keras" in os.listdir(tuned / "nnet")
     assert (tuned / "log/finetune_nnet.log").exists()
 
 
 @pytest.fixture(scope="module")
-def modern(corpora, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("modern")
-    margin = {"margin_start_step": 2, "margin_full_step": 6}
-    network = write_config(
-        folder / "online.json",
-        "tdnn_arcsoftmax_m0.20_online",
-        **margin,
-        warmup_steps=2,
-    )
-    tuning = write_config(
-        folder / "tuned.json",
-        "tdnn_arcsoftmax_m0.50_online_large_margin_finetune",
-        warmup_steps=2,
-    )
-    configs = ["--nnet-config", network, "--tuning-config", tuning]
-    words = command("run_modern.sh", corpora, folder, *configs)
-    words += ["--lists", "e_clean"]
-    return folder, words, run(words)
+def modern(corpora):
+    words = ["./run_modern.sh", "--config", str(corpora / "modern.conf")]
+    return corpora / "modern", words, run(words)
 
 
 def test_modern_track_is_of_the_dev_set_of_voxceleb2(modern):
@@ -262,10 +219,10 @@ def test_modern_track_is_of_the_dev_set_of_voxceleb2(modern):
 
 def test_modern_track_augments_tunes_and_scores(modern):
     folder, _, output = modern
-    config = json.loads((folder / "exp/online/nnet/config.json").read_text())
+    config = json.loads((folder / "exp/modern/nnet/config.json").read_text())
     assert config["augment_babble_lists"] == [f"{folder}/data/musan_speech"]
     assert (folder / "exp/tuned/log/finetune_nnet.log").exists()
-    for network in ("online", "tuned"):
+    for network in ("modern", "tuned"):
         rates = table(folder / "exp" / network / "e_clean/results.txt")
         assert list(rates) == ["cosine", "cosine, AS-norm"]
         assert all(0 < rate < 60 for rate in rates.values())
