@@ -86,7 +86,7 @@ nnetdir=$exp/$(basename "$nnet_config" .json)
 mkdir -p "$data" "$exp"
 
 make_data() { # make_data <corpus> <data-dir>
-  local options=(--rate "$rate" --threads "$((4 * nj))")
+  local options=(--rate "$rate" --nj "$nj")
   local folder=(--speaker-depth "$speaker_depth" ${channel:+--channel "$channel"})
   [ "$resample" = false ] || options+=(--resample)
   [ "$leave_out_bad" = false ] || options+=(--leave-out-bad)

@@ -61,8 +61,9 @@ def find_recordings(
     if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder")
     found, others = [], Counter[str]()
+    start = len(os.path.join(folder, ""))
     for path in files_below(folder):
-        stem, extension = os.path.splitext(os.path.relpath(path, folder))
+        stem, extension = os.path.splitext(path[start:])
         if extension.lower() not in recordings.EXTENSIONS:
             others[extension.lower() or "no extension"] += 1
             continue

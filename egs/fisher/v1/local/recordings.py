@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="do without what cannot be used: told of, and listed in left_out",
     )
     parser.add_argument(
-        "--threads", type=positive, default=8, help="that read headers (default 8)"
+        "--nj", type=positive, default=2, help="processes that read headers (default 2)"
     )
 
 
@@ -112,7 +112,7 @@ def run(parser: argparse.ArgumentParser, find: Callable[..., list[Utterance]]) -
             args.rate,
             args.resample,
             args.leave_out_bad,
-            args.threads,
+            args.nj,
         )
     except (InputError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
@@ -126,7 +126,7 @@ def make_data_dir(
     rate: int,
     resample: bool = False,
     leave_out_bad: bool = False,
-    threads: int = 8,
+    num_jobs: int = 2,
 ) -> None:
     """Writes wav.scp, utt2spk, spk2utt and what else is known.
 
@@ -137,7 +137,7 @@ def make_data_dir(
         InputError: something cannot be used, unless that is left out; or nothing is.
     """
     faults = Faults()
-    headers = read_headers((u.path for u in utterances), threads)
+    headers = read_headers((u.path for u in utterances), num_jobs)
     _tell_rates(headers.values())
     usable = [u for u in utterances if _is_usable(u, headers, rate, resample, faults)]
     speakers = speaker_names({u.speaker for u in usable})

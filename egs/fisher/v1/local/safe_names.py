@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -48,6 +49,9 @@ def _prefixed(speaker: str, name: str) -> str:
 
 def safe(name: str, more: str = "") -> str:
     """Letters without accents, digits, `._` and `more`; the others as numbers or _."""
+    if name.isascii():  # as most are: in a tenth of the time
+        plain = name.strip("/").replace("/", more or "_")
+        return re.sub(f"[^A-Za-z0-9._{more}]", "_", plain)
     plain = unicodedata.normalize("NFKD", name)
     plain = "".join(c for c in plain if not unicodedata.combining(c)) or name
     plain = plain.strip("/").replace("/", more or "_")

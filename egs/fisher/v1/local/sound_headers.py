@@ -1,7 +1,7 @@
-"""What the headers of sound files say, read by threads.
+"""What the headers of sound files say, read by processes and threads.
 
-Only the first bytes of each file are looked at; threads, as a disk far away takes its
-time: a million files take minutes.
+Only the first bytes of each file are looked at; processes, as libsndfile takes a tenth
+of a millisecond for that, with threads, as a disk far away takes longer.
 """
 
 from __future__ import annotations
@@ -9,14 +9,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
 import tqdm
 
+from dataset.errors import InputError
+
 BY_FFMPEG = (".m4a", ".mp4", ".aac")
 EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", *BY_FFMPEG, ".sph")
-_BATCH = 256  # files that a thread is given at a time
+_BATCH = 1024  # files that a process is given at a time
+_THREADS = 4  # of each process
 
 
 class Header(NamedTuple):
@@ -27,18 +31,33 @@ class Header(NamedTuple):
     seconds: float
 
 
-def read_headers(paths: Iterable[str], threads: int) -> dict[str, Header | str]:
-    """The header of each file, or in its place what is wrong with the file."""
+def read_headers(paths: Iterable[str], num_jobs: int) -> dict[str, Header | str]:
+    """The header of each file, or in its place what is wrong with the file.
+
+    Raises:
+        InputError: a process was killed.
+    """
     unique = list(dict.fromkeys(paths))
     batches = [unique[i : i + _BATCH] for i in range(0, len(unique), _BATCH)]
-    with ThreadPoolExecutor(threads) as pool:
-        read = tqdm.tqdm(
-            pool.map(lambda batch: [_read_header(path) for path in batch], batches),
-            total=len(batches),
-            desc="headers",
-            disable=None,
-        )
-        return dict(zip(unique, (h for batch in read for h in batch), strict=True))
+    try:
+        with ProcessPoolExecutor(num_jobs) as pool:
+            read = tqdm.tqdm(
+                pool.map(_read_batch, batches),
+                total=len(batches),
+                desc="headers",
+                disable=None,
+            )
+            return dict(zip(unique, (h for batch in read for h in batch), strict=True))
+    except BrokenProcessPool:
+        raise InputError("a process was killed: out of memory? Lower --nj") from None
+
+
+def _read_batch(paths: list[str]) -> list[Header | str]:
+    size = -(-len(paths) // _THREADS)
+    parts = [paths[i : i + size] for i in range(0, len(paths), size)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        read = pool.map(lambda part: [_read_header(path) for path in part], parts)
+        return [header for part in read for header in part]
 
 
 def _read_header(path: str) -> Header | str:
@@ -52,14 +71,15 @@ def _read_header(path: str) -> Header | str:
             return _read_media(path)
         if extension == ".sph":
             return _read_sphere(path)
-        info = soundfile.info(path)
+        with soundfile.SoundFile(path) as sound:  # .info() asks for more
+            rate, channels, frames = sound.samplerate, sound.channels, sound.frames
     except OSError as error:
         return f"files that cannot be opened: {error.strerror}"
     except soundfile.SoundFileError as error:
         return f"files that are no sound: {str(error).rpartition(': ')[2].rstrip('.')}"
-    if info.frames <= 0:
+    if frames <= 0:
         return "files without samples"
-    return Header(info.samplerate, info.channels, info.frames / info.samplerate)
+    return Header(rate, channels, frames / rate)
 
 
 def _read_media(path: str) -> Header | str:
