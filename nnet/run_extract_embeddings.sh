@@ -15,24 +15,26 @@ env=
 node=
 resume=false
 
+help_message="Usage: $0 [options] <nnetdir> <data> <embedding-dir>
+e.g.: $0 --nj 8 --node tdnn6_dense exp/xvector data/eval exp/xvector/eval
+Options:
+  --nj <n>                     # jobs, one thread each
+  --use-gpu <true|false>
+  --cmd <run.pl|queue.pl ...>  # how the jobs are run
+  --min-chunk-size <frames>    # shorter utterances are skipped
+  --chunk-size <frames>        # longer ones are averaged over chunks
+  --stage <0|1|2|3>            # 0 network, 1 one list, 2 speakers, 3 length 1
+  --normalize <true|false>     # embeddings of length 1
+  --checkpoint <last|-1|step>  # -1: best validation loss
+  --env <name>                 # no effect: the original's virtual environment
+  --node <endpoint>            # default: the configuration's embedding_node
+  --resume <true|false>        # keep what an interrupted try has written"
+
 [ -f ./path.sh ] && . ./path.sh
 . utils/parse_options.sh
 
 if [ $# -ne 3 ]; then
-  echo "Usage: $0 [options] <nnetdir> <data> <embedding-dir>" >&2
-  echo "e.g.: $0 --nj 8 --node tdnn6_dense exp/xvector data/eval exp/xvector/eval" >&2
-  echo "Options:" >&2
-  echo "  --nj <n>                     # jobs, one thread each" >&2
-  echo "  --use-gpu <true|false>" >&2
-  echo "  --cmd <run.pl|queue.pl ...>  # how the jobs are run" >&2
-  echo "  --min-chunk-size <frames>    # shorter utterances are skipped" >&2
-  echo "  --chunk-size <frames>        # longer ones are averaged over chunks" >&2
-  echo "  --stage <0|1|2|3>            # 0 network, 1 one list, 2 speakers, 3 length 1" >&2
-  echo "  --normalize <true|false>     # embeddings of length 1" >&2
-  echo "  --checkpoint <last|-1|step>  # -1: best validation loss" >&2
-  echo "  --env <name>                 # no effect: the original's virtual environment" >&2
-  echo "  --node <endpoint>            # default: the configuration's embedding_node" >&2
-  echo "  --resume <true|false>        # keep what an interrupted try has written" >&2
+  echo "$help_message" >&2
   exit 100
 fi
 nnetdir=$1

@@ -9,20 +9,22 @@ env=
 checkpoint=-1
 overrides=
 
+help_message="Usage: $0 [options] <config> <train-dir> <train-spklist> <valid-dir> <valid-spklist> <pretrain-nnetdir> <nnetdir>
+e.g.: $0 --cmd run.pl nnet_conf/tdnn_softmax.json data/train data/train/spklist \\
+  data/valid data/train/spklist exp/xvector exp/xvector_tuned
+Options:
+  --cmd <run.pl|queue.pl ...>          # how the job is run
+  --continue-training <true|false>     # go on with the run in nnetdir
+  --checkpoint <last|-1|step>          # of the pretrained model; -1: best validation loss
+  --num-gpus <n>                       # that share each batch
+  --env <name>                         # no effect: the original's virtual environment
+  --overrides 'key=value key=value'    # keys that win over the config"
+
 [ -f ./path.sh ] && . ./path.sh
 . utils/parse_options.sh
 
 if [ $# -ne 7 ]; then
-  echo "Usage: $0 [options] <config> <train-dir> <train-spklist> <valid-dir> <valid-spklist> <pretrain-nnetdir> <nnetdir>" >&2
-  echo "e.g.: $0 --cmd run.pl nnet_conf/tdnn_softmax.json data/train data/train/spklist" \
-    "data/valid data/train/spklist exp/xvector exp/xvector_tuned" >&2
-  echo "Options:" >&2
-  echo "  --cmd <run.pl|queue.pl ...>          # how the job is run" >&2
-  echo "  --continue-training <true|false>     # go on with the run in nnetdir" >&2
-  echo "  --checkpoint <last|-1|step>          # of the pretrained model; -1: best validation loss" >&2
-  echo "  --num-gpus <n>                       # that share each batch" >&2
-  echo "  --env <name>                         # no effect: the original's virtual environment" >&2
-  echo "  --overrides 'key=value key=value'    # keys that win over the config" >&2
+  echo "$help_message" >&2
   exit 100
 fi
 config=$1

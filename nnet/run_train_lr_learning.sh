@@ -10,19 +10,21 @@ env=
 num_gpus=1
 overrides=
 
+help_message="Usage: $0 [options] <config> <train-dir> <train-spklist> <valid-dir> <valid-spklist> <nnetdir>
+e.g.: $0 --cmd run.pl nnet_conf/tdnn_softmax.json data/train data/train/spklist \\
+  data/valid data/train/spklist exp/xvector
+Options:
+  --cmd <run.pl|queue.pl ...>          # how the job is run
+  --tune-period <steps>                # with each of the 100 rates
+  --env <name>                         # no effect: the original's virtual environment
+  --num-gpus <n>                       # no effect: one does
+  --overrides 'key=value key=value'    # keys that win over the config"
+
 [ -f ./path.sh ] && . ./path.sh
 . utils/parse_options.sh
 
 if [ $# -ne 6 ]; then
-  echo "Usage: $0 [options] <config> <train-dir> <train-spklist> <valid-dir> <valid-spklist> <nnetdir>" >&2
-  echo "e.g.: $0 --cmd run.pl nnet_conf/tdnn_softmax.json data/train data/train/spklist" \
-    "data/valid data/train/spklist exp/xvector" >&2
-  echo "Options:" >&2
-  echo "  --cmd <run.pl|queue.pl ...>          # how the job is run" >&2
-  echo "  --tune-period <steps>                # with each of the 100 rates" >&2
-  echo "  --env <name>                         # no effect: the original's virtual environment" >&2
-  echo "  --num-gpus <n>                       # no effect: one does" >&2
-  echo "  --overrides 'key=value key=value'    # keys that win over the config" >&2
+  echo "$help_message" >&2
   exit 100
 fi
 config=$1

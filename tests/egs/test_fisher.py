@@ -1,6 +1,5 @@
 """egs/fisher/v1: the whole recipe."""
 
-import os
 import re
 import shutil
 import sys
@@ -8,7 +7,7 @@ import sys
 import make_miniature
 import pytest
 import soundfile
-from fisher_runs import RATE, RECIPE, ROOT, lines, run
+from fisher_runs import RATE, ROOT, lines, run
 
 
 @pytest.fixture(scope="module")
@@ -165,11 +164,3 @@ def test_options_that_cannot_be(recipe, tmp_path, options, words):
     result = recipe(tmp_path, *options)
     assert words in result.stdout + result.stderr
     assert result.returncode == (1 if options != ("--help",) else 0)
-
-
-@pytest.mark.parametrize("script", sorted(RECIPE.glob("local/*_*.py")), ids=str)
-def test_scripts_tell_their_use(script):
-    if not os.access(script, os.X_OK):
-        pytest.skip("a module")
-    done = run(script, "--help")
-    assert done.returncode == 0 and "usage:" in done.stdout

@@ -2,10 +2,15 @@
 # The tables of the tests, and of parts of their trials, one after another in one file.
 set -euo pipefail
 
-if [ $# -lt 2 ]; then
-  echo "Usage: $0 <nnetdir> <test> ...
+help_message="Usage: $0 <nnetdir> <test> ...
 e.g.: $0 exp/xvector sre10_coreext_c5 sre16
-Writes <nnetdir>/results.txt" >&2
+Writes <nnetdir>/results.txt"
+
+[ -f ./path.sh ] && . ./path.sh
+. utils/parse_options.sh
+
+if [ $# -lt 2 ]; then
+  echo "$help_message" >&2
   exit 1
 fi
 dir=$1
