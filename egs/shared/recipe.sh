@@ -18,12 +18,24 @@
 
 # shellcheck source=./cmd.sh
 . ./cmd.sh
+_known=" $(compgen -v | xargs) "
+_tell_unknown() { # _tell_unknown <file>: of options that this script does not have
+  local _name
+  for _name in $(compgen -v); do
+    if [[ $_name = [a-z]* && $_known != *" $_name "* ]]; then
+      echo "$0: warning: $1: '$_name' is no option of this script" >&2
+    fi
+  done
+}
 if [ -f local.conf ]; then
   # shellcheck disable=SC1091
   . ./local.conf
+  _tell_unknown local.conf
 fi
 . ./path.sh
+_known=" $(compgen -v | xargs) "
 . utils/parse_options.sh
+_tell_unknown "the --config file"
 
 die() {
   echo "$0: $*" >&2
@@ -35,6 +47,7 @@ die() {
 for _option in "$stage" "$stop_stage"; do
   [[ $_option =~ ^[0-9]*$ ]] || die "--stage and --stop-stage: a number, not '$_option'"
 done
+[[ ${nj-1} =~ ^[1-9][0-9]*$ ]] || die "--nj: a number above zero, not '$nj'"
 if [ -n "${KALDI_ROOT:-}" ]; then
   echo "$0: using Kaldi in $KALDI_ROOT"
 else
@@ -47,6 +60,7 @@ _before=          # the mark of the stage before, as a word
 _running=         # the stage that runs, and its mark to be
 _mark=
 _lock=            # the file descriptor that keeps other runs out meanwhile
+_last=            # the number of the last stage asked about
 _any=false        # whether a stage was run
 _resumed=false    # whether the stage that runs broke before, with the same settings
 trap '[ $? -eq 0 ] || [ -z "$_running" ] || echo "$0: stage $_running failed" >&2' EXIT
@@ -105,7 +119,7 @@ _holders() { # _holders <file>: the processes that have it open, but for this on
 begin() { # begin <stage> <what it does>
   finish
   local name
-  _mark=$_stages/$1
+  _mark=$_stages/$1 _last=$1
   if [ "$1" -gt "${stop_stage:-$1}" ]; then
     return 1
   fi
@@ -173,11 +187,17 @@ finish() {
   _running=
 }
 
-# Prints the file of results, after the last stage.
+# Ends a run: says where the results are.
 finish_with() { # finish_with <results>
   finish
-  $_any || echo "All stages were done before; --stage n does n and what follows anew." \
-    "Results: $1"
+  [ "${stage:-0}" -le "$_last" ] || die "--stage $stage: the last stage is $_last"
+  $_any || echo "All stages were done before; --stage n does n and what follows anew."
+  [ "${stop_stage:-$_last}" -lt "$_last" ] || echo "Results: $1"
+}
+
+# Ends a run at once that could not be trained in the end.
+check_configs() { # check_configs <json> ...
+  python3 nnet/check_config.py "$@" || exit 1
 }
 
 # Hours of sound in so many copies of a data directory: by utt2dur or utt2num_frames, else
@@ -188,6 +208,8 @@ hours() { # hours <data-dir> [<copies>]
   elif [ -f "$1/utt2num_frames" ]; then
     awk -v n="${2:-1}" '{s += n * $2} END {print s / 360000}' "$1/utt2num_frames"
   else
+    echo "         no durations in $1 yet: ${seconds_per_utterance:-8} s an utterance" \
+      "assumed" >&2
     awk -v n="${2:-1}" -v mean="${seconds_per_utterance:-8}" \
       'END {print n * NR * mean / 3600}' "$1/utt2spk"
   fi

@@ -25,7 +25,7 @@ out=$2
 
 mkdir -p "$out"
 if [ "$count_voiced" = true ]; then
-  copy-vector "scp:$data/vad.scp" ark,t:- | awk '{
+  copy-vector --print-args=false "scp:$data/vad.scp" ark,t:- | awk '{
     n = 0; for (i = 3; i < NF; i++) n += $i
     print $1, n }' >"$out/num_voiced"
 else

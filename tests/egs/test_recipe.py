@@ -193,3 +193,16 @@ def test_two_runs_are_not_at_one_stage(recipe):
     assert (stages, status) == ([], 1)
     assert "stage 0: another run, or what a killed one has left, is at" in output
     assert f"work on data (processes {held.pid}): wait for it or end it" in output
+
+
+def test_a_stage_after_the_last_is_refused(recipe):
+    assert "--stage 4: the last stage is 3" in run(recipe, "--stage", "4")[1]
+
+
+def test_names_that_are_no_options_are_told(recipe):
+    (recipe / "local.conf").write_text("corpsu=b\ntrain_cmd=run.pl\nKALDI_ROOT=\n")
+    (recipe / "options").write_text("ne=x.json\n")
+    _, output, status = run(recipe, "--config", "options")
+    assert status == 0 and output.count("warning") == 2
+    assert "local.conf: 'corpsu' is no option of this script" in output
+    assert "the --config file: 'ne' is no option" in output

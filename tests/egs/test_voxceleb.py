@@ -234,3 +234,18 @@ def test_missing_corpora_are_named(program, tmp_path):
     output = run([f"./{program}", *folders], status=1)
     assert "--voxceleb1 is not given: README.md tells what is needed" in output
     assert "Usage:" in run([f"./{program}", "--help"])
+
+
+def test_a_configuration_that_is_wrong_ends_the_run_before_its_first_stage(tmp_path):
+    config = json.loads((CONF / "tdnn_softmax_1e-2.json").read_text())
+    (tmp_path / "typo.json").write_text(json.dumps(config | {"num_epoch": 3}))
+    words = [
+        "./run.sh",
+        "--data",
+        str(tmp_path / "data"),
+        "--exp",
+        str(tmp_path / "exp"),
+    ]
+    output = run([*words, "--nnet-config", str(tmp_path / "typo.json")], status=1)
+    assert "unknown key 'num_epoch'; did you mean 'num_epochs'?" in output
+    assert not (tmp_path / "data").exists()

@@ -70,9 +70,9 @@ if [ "$track" = modern ]; then
 fi
 : "${large_margin_config:=none}"
 [ -n "$corpus" ] || die "--corpus: a folder of recordings, a table, or a data directory"
-[ -f "$nnet_config" ] || die "--nnet-config: no such file: $nnet_config"
-[ "$large_margin_config" = none ] || [ -f "$large_margin_config" ] ||
-  die "--large-margin-config: no such file: $large_margin_config"
+configs=("$nnet_config")
+[ "$large_margin_config" = none ] || configs+=("$large_margin_config")
+check_configs "${configs[@]}"
 [ "$augmentation" = online ] || [ -z "$noise$music$babble$rir_lists$speeds" ] ||
   die "--noise, --music, --babble, --rir-lists, --speeds: without use with --augmentation none"
 for name in calibration eval; do
@@ -288,6 +288,9 @@ if begin 10 "verifier: back end and calibration for nnet/verify.py"; then
   "$TF_KALDI_ROOT/nnet/make_verifier.py" --checkpoint last "${parts[@]}" "$model" \
     2>"$scores/log/make_verifier.log"
   rm -f "$scores/${back_end}_calibrated_llr"
+  speakers=$(wc -l <"$data/calibration/spk2utt")
+  [ "$speakers" -ge 10 ] || echo "         calibrated on $speakers speakers only: decisions of" \
+    "nnet/verify.py are rough; more: --calibration-speakers or --calibration-corpus"
   log=$scores/log/calibration.log
   if $train_cmd "$log" calibration-train "$data/calibration/trials" \
     "$model/scores/calibration/$back_end" "$model/verifier/calibration.json"; then

@@ -41,6 +41,7 @@ if grep -q '"waveform_features"' "$nnet_config"; then
   overrides="$overrides augment_noise_lists=[\\\"$data/noise/noise\\\"]"
 fi
 nnetdir=$exp/$(basename "$nnet_config" .json)
+check_configs "$nnet_config"
 mkdir -p "$data" "$exp"
 
 marks_in "$data"

@@ -38,6 +38,7 @@ help_message="Usage: $0 [--stage n] [--stop-stage n] [--nj n] [--data dir] [--ex
   [--musan dir] [--rirs dir] [--nnet-config json] [--tuning-config json]
   [options at the top of the script]"
 . shared/recipe.sh
+check_configs "$nnet_config" "$tuning_config"
 
 tests=()          # what is evaluated: enrolment and test are sets <test>_enrol, _test
 [ -z "$sre10" ] || tests+=(sre10_coreext_c5 sre10_10s)

@@ -35,6 +35,7 @@ help_message="Usage: $0 --voxceleb1 dir --voxceleb2 dir --musan dir --rirs dir
   [--nj n] [--stage n] [--stop-stage n] [options at the top of the script]
 These can stand in local.conf, too: voxceleb1=/corpora/VoxCeleb1"
 . shared/recipe.sh
+check_configs "$nnet_config"
 
 name=$(basename "$nnet_config" .json)
 nnetdir=$exp/$name${pretrained:+_from_$(basename "$pretrained")}

@@ -32,6 +32,7 @@ help_message="Usage: $0 --voxceleb1 dir --voxceleb2 dir --musan dir --rirs dir
   [--stage n] [--stop-stage n] [options at the top of the script]
 These can stand in local.conf, too: voxceleb1=/corpora/VoxCeleb1"
 . shared/recipe.sh
+check_configs "$nnet_config" "$tuning_config"
 
 nnetdir=$exp/$(basename "$nnet_config" .json)
 tuned=$exp/$(basename "$tuning_config" .json)

@@ -64,6 +64,9 @@ def fit(
         "min_segment_len": low,
         "max_segment_len": high,
     }
+    shown = int(config.get("show_training_progress", 100))
+    if shown > steps:
+        fitted["show_training_progress"] = steps
     for name in _SCHEDULES:
         if config.get(name):
             fitted[name] = max(1, round(config[name] * stretch))
