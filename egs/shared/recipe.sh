@@ -126,8 +126,8 @@ begin() { # begin <stage> <what it does>
   if [ -n "$stage" ] && [ "$1" -lt "$stage" ] && [ ! -f "$_mark" ]; then
     return 1 # done by hand, or brought from elsewhere: the user's word counts
   fi
-  if [ -f "$_mark" ] && { [ -n "$stage" ] && [ "$1" -lt "$stage" ] ||
-    [ -z "$stage" ] && [ "$(_noted after "$_mark")" = "$_before" ]; }; then
+  if [ -f "$_mark" ] && { [ "$1" -lt "${stage:-0}" ] || {
+    [ -z "$stage" ] && [ "$(_noted after "$_mark")" = "$_before" ]; }; }; then
     _same_settings "$_mark" ||
       die "stage $1 was done with $_other: --stage $1 does it and what follows anew;" \
         "other --data and --exp folders keep both"

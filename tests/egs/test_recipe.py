@@ -206,3 +206,10 @@ def test_names_that_are_no_options_are_told(recipe):
     assert status == 0 and output.count("warning") == 2
     assert "local.conf: 'corpsu' is no option of this script" in output
     assert "the --config file: 'ne' is no option" in output
+
+
+def test_stages_before_the_one_asked_for_are_left_alone(recipe):
+    """Even where an earlier one was done anew since."""
+    run(recipe)
+    run(recipe, "--stage", "0", "--stop-stage", "0")
+    assert run(recipe, "--stage", "3", "--stop-stage", "3")[0] == ["3"]
