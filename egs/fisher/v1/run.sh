@@ -26,7 +26,7 @@ min_len=150          # voiced frames; shorter utterances are not trained on
 min_num_utts=5       # speakers with fewer are not trained on
 min_trial_len=100    # voiced frames; shorter utterances are in no trial
 valid_speakers=350   # a third of the speakers at most
-seed=1
+seed=1               # of the data; that of the training stands in the JSON file
 
 augmentation=online  # online: while training; none
 noise=               # a data directory each, or a list as its wav.scp; without any of
@@ -180,7 +180,7 @@ fi
 
 # The training's overrides: features as the track's, and what is added to them.
 
-overrides="seed=$seed num_parallel_datasets=$nj"
+overrides="num_parallel_datasets=$nj"
 if [ "$augmentation" = none ]; then
   overrides="$overrides raw_features=true"
 else

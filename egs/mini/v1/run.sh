@@ -8,7 +8,7 @@ nj=2
 data=data
 exp=exp
 corpus=          # a folder with data/{train,eval}; empty: the recipe makes its speech
-seed=1
+seed=1           # of the data; that of the training stands in the JSON file
 nnet_config=     # empty: nnet_conf/tdnn_synthetic.json, or tdnn_corpus.json with --corpus
 speeds=          # copies at these speeds are new speakers; empty: none, or "0.9 1.1"
 train_speakers=120
@@ -31,7 +31,7 @@ if [ -n "$corpus" ]; then
 else
   : "${nnet_config:=nnet_conf/tdnn_synthetic.json}" "${lda_dim:=100}" "${aug_per_spk:=10}"
 fi
-overrides="seed=$seed" online=false valid_utts=1
+overrides='' online=false valid_utts=1
 if grep -q '"waveform_features"' "$nnet_config"; then
   # The network's features are made, and augmented, while training; what stage 2 makes
   # is for LDA and PLDA alone.

@@ -7,7 +7,7 @@ stop_stage=
 nj=32
 data=data
 exp=exp
-seed=0
+seed=0           # of the data; that of the training stands in the JSON file
 nnet_config=nnet_conf/tdnn_amsoftmax_m0.15_linear_bn_1e-2.json
 
 # Corpora; their places belong into local.conf.
@@ -112,7 +112,7 @@ marks_in "$nnetdir"
 settings nnet_config
 if begin 6 "training; log: $nnetdir/log/train_nnet.log"; then
   nnet/run_train_nnet.sh --cmd "$cuda_cmd" --continue-training "$(goes_on "$nnetdir")" \
-    --num-gpus "$num_gpus" --overrides "seed=$seed" "$nnet_config" \
+    --num-gpus "$num_gpus" "$nnet_config" \
     "$data/softmax_train" "$data/softmax_train/spklist" \
     "$data/valid" "$data/softmax_train/spklist" "$nnetdir"
   tail -n 1 "$nnetdir/nnet/valid_loss" | awk '{printf "         after epoch %d:\

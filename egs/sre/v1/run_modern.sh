@@ -9,7 +9,7 @@ stop_stage=
 nj=32
 data=data/modern
 exp=exp/modern
-seed=0
+seed=0           # of the data; that of the training stands in the JSON file
 nnet_config=nnet_conf/tdnn_arcsoftmax_m0.20_online.json
 tuning_config=nnet_conf/tdnn_arcsoftmax_m0.50_online_large_margin_finetune.json
 
@@ -100,7 +100,7 @@ if begin 4 "filterbanks of SRE 2004-2008 and of the evaluations"; then
   done
 fi
 
-overrides="seed=$seed $(sound_lists "$data")"
+overrides=$(sound_lists "$data")
 training=("$data/softmax_train" "$data/softmax_train/spklist" "$data/valid"
   "$data/softmax_train/spklist")
 

@@ -15,7 +15,7 @@ rirs=            # RIRS_NOISES
 protocol=original  # original: trained on VoxCeleb2 and the rest of VoxCeleb1; official: on
                  # the dev set of VoxCeleb2 only
 lists=           # of trials: o, o_clean, e, e_clean, h, h_clean; empty: all there are
-seed=1
+seed=1           # of the data; that of the training stands in the JSON file
 aug_utts=1000000 # augmented copies, of four for each utterance
 min_len=400      # frames; shorter utterances are not trained on
 min_num_utts=8   # speakers with fewer, copies counted, are not trained on
@@ -104,8 +104,7 @@ settings nnet_config pretrained
 if begin 7 "training; log: $nnetdir/log"; then
   sets=("$data/softmax_train" "$data/softmax_train/spklist" "$data/valid"
     "$data/softmax_train/spklist")
-  common=(--cmd "$cuda_cmd" --continue-training "$(goes_on "$nnetdir")" --num-gpus "$num_gpus"
-    --overrides "seed=$seed")
+  common=(--cmd "$cuda_cmd" --continue-training "$(goes_on "$nnetdir")" --num-gpus "$num_gpus")
   if [ -n "$pretrained" ]; then
     nnet/run_finetune_nnet.sh "${common[@]}" --checkpoint last "$nnet_config" \
       "${sets[@]}" "$pretrained" "$nnetdir"

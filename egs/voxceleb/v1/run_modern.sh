@@ -15,7 +15,7 @@ musan=
 rirs=            # RIRS_NOISES
 protocol=official
 lists=           # of trials: o, o_clean, e, e_clean, h, h_clean; empty: all there are
-seed=1
+seed=1           # of the data; that of the training stands in the JSON file
 min_len=200      # voiced frames; shorter recordings are not trained on
 min_num_utts=3   # speakers with fewer recordings are not trained on
 valid_speakers=64
@@ -78,7 +78,7 @@ if begin 3 "filterbanks of what is scored"; then
   done
 fi
 
-overrides="seed=$seed $(sound_lists "$data")"
+overrides=$(sound_lists "$data")
 sets=("$data/softmax_train" "$data/softmax_train/spklist" "$data/valid"
   "$data/softmax_train/spklist")
 
