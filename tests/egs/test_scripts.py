@@ -2,22 +2,17 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from fisher_runs import ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = [ROOT / "egs/shared", ROOT / "nnet", *(ROOT / "egs").glob("*/v1")]
 FOLDERS += (ROOT / "egs").glob("*/v1/local")
 FILES = sorted(
     path
-    for folder in [
-        ROOT / "egs/shared",
-        ROOT / "nnet",
-        *FOLDERS,
-        *(ROOT / "egs").glob("*/v1"),
-    ]
+    for folder in FOLDERS
     for path in folder.iterdir()
     if path.suffix in (".sh", ".py") and not path.is_symlink()
 )
@@ -36,15 +31,12 @@ def test_programs_tell_their_use(name):
     recipe = next((p for p in path.parents if p.name == "v1"), ROOT / "egs/sre/v1")
     if path.parent.name == "shared":
         path = Path("shared") / path.name
-    environment = {k: v for k, v in os.environ.items() if k != "KALDI_ROOT"}
-    environment["PYTHONPATH"] = str(ROOT)
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     done = subprocess.run(
         [path, "--help"],
         cwd=recipe,
         capture_output=True,
         text=True,
-        env=environment,
+        env=ENVIRONMENT,
     )
     assert done.returncode == 0, done.stderr
     assert "usage:" in (done.stdout + done.stderr).lower()
